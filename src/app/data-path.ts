@@ -1,0 +1,43 @@
+/**
+ * The seam between a worker's life cycle and its data path: the life cycle tells it what to serve, the data path serves.
+ * The same object serves inside the supervisor when `workers: 0`.
+ */
+import type { Config } from "../config/schema.ts";
+import type { EndpointSpec } from "../upstreams/endpoint.ts";
+
+/** Everything a worker needs to build a snapshot. Plain data: it travels between processes. */
+export interface WorkerUpdate {
+  /** Grows by one with every configuration that is tried. */
+  readonly generation: number;
+  readonly config: Config;
+  /** Resolved endpoints by pool; may be empty while names do not resolve. */
+  readonly endpoints: Readonly<Record<string, readonly EndpointSpec[]>>;
+  /** Rows in the metrics table, by name. Routes without a name in the file have got theirs (`route-1`). */
+  readonly rows: {
+    readonly listeners: Readonly<Record<string, number>>;
+    readonly routes: Readonly<Record<string, number>>;
+    readonly pools: Readonly<Record<string, number>>;
+  };
+}
+
+export interface DataPath {
+  /**
+   * Builds the snapshot of `update` and takes over the listening sockets in `descriptors` (by listener name) that it
+   * does not have yet, without serving it. Throws an EvenkeelError that says what is wrong; then nothing has changed.
+   */
+  prepare(update: WorkerUpdate, descriptors: Readonly<Record<string, number>>): void;
+  /** Serves what was prepared, from the next request on. Exchanges in flight end with the snapshot they began with. */
+  commit(): void;
+  /** Forgets what was prepared. */
+  abort(): void;
+  /** New endpoints of one pool (discovery found a change). Exchanges in flight are not disturbed. */
+  replaceEndpoints(pool: string, endpoints: readonly EndpointSpec[]): void;
+  /** Tells keep-alive clients to close after their answer; goes on accepting until `close`. */
+  drain(): void;
+  /** Client connections that are open now. Draining has ended when it is 0. */
+  openConnections(): number;
+  /** Stops listening and closes everything at once. */
+  close(): void;
+  /** Reopens the access log (after it was rotated). */
+  reopenLogs(): void;
+}

@@ -1,0 +1,35 @@
+/** Where time comes from. Passed in everywhere, so that every time-based policy can be tested on a fake clock. */
+export interface Clock {
+  /** Monotonic milliseconds (fractional). Only differences mean anything. */
+  now(): number;
+  /** Milliseconds since the Unix epoch. For logs, certificates and cookies; may jump. */
+  wallNow(): number;
+}
+
+/** A timer that can be stopped; stopping twice is harmless. */
+export interface Timer {
+  stop(): void;
+}
+
+export interface Timers {
+  /** Calls `run` once after `delayMs`. */
+  after(delayMs: number, run: () => void): Timer;
+  /** Calls `run` every `intervalMs` until stopped. */
+  every(intervalMs: number, run: () => void): Timer;
+}
+
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  wallNow: () => Date.now(),
+};
+
+export const systemTimers: Timers = {
+  after(delayMs, run) {
+    const handle = setTimeout(run, delayMs);
+    return { stop: () => clearTimeout(handle) };
+  },
+  every(intervalMs, run) {
+    const handle = setInterval(run, intervalMs);
+    return { stop: () => clearInterval(handle) };
+  },
+};

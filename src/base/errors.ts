@@ -1,0 +1,75 @@
+/**
+ * Every way an exchange can end without the answer its endpoint gave, in one table.
+ * Branch on the code; `http/respond.ts` alone turns one into a response; the access log shows it as `reason`.
+ */
+
+/** Whose fault it is: the client's, the endpoint's, or our own (limits, configuration, overload). */
+export type ErrorSource = "downstream" | "upstream" | "internal";
+
+/** `never`; `always` (nothing reached an endpoint); `if-reused` (only when a kept-alive connection had died meanwhile). */
+export type RetryRule = "never" | "always" | "if-reused";
+
+export interface ErrorRow {
+  /** Status sent to the client; 0 when there is nobody to answer, so the connection is closed. */
+  readonly status: number;
+  readonly source: ErrorSource;
+  readonly retry: RetryRule;
+  /** One sentence for the client and the log. Never contains request data. */
+  readonly message: string;
+}
+
+const row = (status: number, source: ErrorSource, retry: RetryRule, message: string): ErrorRow => ({
+  status,
+  source,
+  retry,
+  message,
+});
+
+export const ERRORS = {
+  // The client's request cannot be understood, or is refused for what it is.
+  E_BAD_REQUEST_LINE: row(400, "downstream", "never", "The request line is not valid HTTP/1.1."),
+  E_BAD_VERSION: row(505, "downstream", "never", "The HTTP version is not supported; use HTTP/1.1 or HTTP/1.0."),
+  E_BAD_TARGET: row(400, "downstream", "never", "The request target is not a valid path or URL."),
+  E_BAD_HEADER: row(400, "downstream", "never", "A header line is not valid."),
+  E_BAD_HOST: row(400, "downstream", "never", "The Host header is missing, repeated or not valid."),
+  E_BAD_LENGTH: row(400, "downstream", "never", "The length of the body is not clear."),
+  E_BAD_CHUNK: row(400, "downstream", "never", "The chunked body is not valid."),
+  E_BAD_TRANSFER_ENCODING: row(501, "downstream", "never", "The only transfer coding understood is chunked."),
+  E_BAD_EXPECT: row(417, "downstream", "never", "The only expectation understood is 100-continue."),
+  E_CONNECT_REFUSED: row(405, "downstream", "never", "CONNECT is not allowed here."),
+  E_TARGET_TOO_LONG: row(414, "downstream", "never", "The request target is too long."),
+  E_HEAD_TOO_LARGE: row(431, "downstream", "never", "The request head is too large or has too many headers."),
+  E_BODY_TOO_LARGE: row(413, "downstream", "never", "The request body is larger than allowed here."),
+  E_HEADER_TIMEOUT: row(408, "downstream", "never", "The request head did not arrive in time."),
+  E_BODY_TIMEOUT: row(408, "downstream", "never", "The request body did not arrive in time."),
+  E_BODY_TOO_SLOW: row(408, "downstream", "never", "The request body arrived too slowly."),
+  E_CLIENT_CLOSED: row(0, "downstream", "never", "The client closed the connection before the answer was complete."),
+  E_CLIENT_STALLED: row(0, "downstream", "never", "The client did not read the answer in time."),
+
+  // No place to send it.
+  E_NO_ROUTE: row(404, "internal", "never", "No route matches this request."),
+  E_NO_ENDPOINT: row(503, "internal", "never", "No endpoint is available for this request."),
+  E_QUEUE_FULL: row(503, "internal", "never", "Too many requests are waiting for an endpoint."),
+  E_QUEUE_TIMEOUT: row(503, "internal", "never", "No endpoint became free in time."),
+  E_TOO_MANY_CONNECTIONS: row(503, "internal", "never", "Too many connections are open."),
+  E_SHUTTING_DOWN: row(503, "internal", "never", "The load balancer is shutting down."),
+  E_INTERNAL: row(500, "internal", "never", "The load balancer failed; its log says why."),
+
+  // The endpoint could not be reached or did not answer properly.
+  E_CONNECT_FAILED: row(502, "upstream", "always", "The endpoint refused the connection or could not be reached."),
+  E_CONNECT_TIMEOUT: row(504, "upstream", "always", "The connection to the endpoint was not established in time."),
+  E_UPSTREAM_CLOSED: row(502, "upstream", "if-reused", "The endpoint closed the connection before it answered."),
+  E_UPSTREAM_RESET: row(502, "upstream", "never", "The endpoint closed the connection in the middle of its answer."),
+  E_BAD_RESPONSE: row(502, "upstream", "never", "The endpoint's answer is not valid HTTP/1.1."),
+  E_RESPONSE_HEAD_TOO_LARGE: row(502, "upstream", "never", "The head of the endpoint's answer is too large."),
+  E_RESPONSE_TIMEOUT: row(504, "upstream", "never", "The endpoint did not answer in time."),
+  E_UPSTREAM_STALLED: row(504, "upstream", "never", "The endpoint stopped in the middle of its answer."),
+  E_REQUEST_TIMEOUT: row(504, "upstream", "never", "The request was not answered within the time its route allows."),
+} as const satisfies Record<string, ErrorRow>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** A bug or an unusable environment: thrown, never used for what traffic can cause. */
+export class EvenkeelError extends Error {
+  override readonly name = "EvenkeelError";
+}

@@ -1,0 +1,43 @@
+/** Memory that the supervisor and its workers share: one file under /dev/shm, mapped by each of them. */
+import { closeSync, ftruncateSync, openSync, unlinkSync } from "node:fs";
+
+/** A piece of memory to lay tables over. Offsets of tables must be multiples of 8. */
+export interface Region {
+  readonly buffer: ArrayBufferLike;
+  readonly byteOffset: number;
+  readonly byteLength: number;
+}
+
+/** Private memory of this process, for `workers: 0`, tests and the simulator. */
+export function localRegion(bytes: number): Region {
+  return { buffer: new ArrayBuffer(bytes), byteOffset: 0, byteLength: bytes };
+}
+
+/** Makes the file (readable by this user alone) and maps it. Untouched pages cost nothing. */
+export function createSharedRegion(path: string, bytes: number): Region {
+  const descriptor = openSync(path, "wx+", 0o600);
+  try {
+    ftruncateSync(descriptor, bytes);
+  } finally {
+    closeSync(descriptor);
+  }
+  return openSharedRegion(path);
+}
+
+export function openSharedRegion(path: string): Region {
+  const bytes = Bun.mmap(path, { shared: true });
+  return { buffer: bytes.buffer, byteOffset: bytes.byteOffset, byteLength: bytes.byteLength };
+}
+
+/** Takes the name away; whoever has it mapped keeps it. */
+export function removeSharedRegion(path: string): void {
+  unlinkSync(path);
+}
+
+/** The next `bytes` of a region, for laying several tables one after another. */
+export function subregion(region: Region, byteOffset: number, bytes: number): Region {
+  if (byteOffset % 8 !== 0 || byteOffset + bytes > region.byteLength) {
+    throw new RangeError(`subregion: ${bytes} bytes at ${byteOffset} do not fit in ${region.byteLength}`);
+  }
+  return { buffer: region.buffer, byteOffset: region.byteOffset + byteOffset, byteLength: bytes };
+}

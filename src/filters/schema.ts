@@ -1,0 +1,35 @@
+/** Steps applied to a request or response on its way. */
+import { z } from "zod";
+
+const fieldName = z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, "expected the name of a header");
+// eslint-disable-next-line no-control-regex -- control bytes are just what must be refused
+const fieldValue = z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, "expected a header value on one line");
+
+export const headerEditsSchema = z.strictObject({
+  set: z
+    .record(fieldName, fieldValue)
+    .default({})
+    .describe(
+      "Headers to set; replaces what is there. `{client.ip}`, `{request.id}`, `{host}`, `{path}`, `{route}` and `{endpoint}` are filled in.",
+    ),
+  add: z.record(fieldName, fieldValue).default({}).describe("Headers to add beside what is there."),
+  remove: z.array(fieldName).default([]).describe("Headers to take out."),
+});
+
+export const rewriteSchema = z
+  .strictObject({
+    stripPrefix: z.string().startsWith("/").optional().describe("Take this prefix off the path."),
+    addPrefix: z.string().startsWith("/").optional().describe("Put this prefix before the path."),
+    path: z.string().startsWith("/").optional().describe("Replace the whole path; the query stays."),
+    regex: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("Replace what this JavaScript regular expression matches in the path..."),
+    replacement: z.string().optional().describe("...by this; `$1` stands for the first group."),
+    host: z.string().min(1).optional().describe("Replace the Host header."),
+  })
+  .describe("Change the path or host that the endpoint sees. Without it the path goes through byte for byte.");
+
+export type HeaderEditsConfig = z.output<typeof headerEditsSchema>;
+export type RewriteConfig = z.output<typeof rewriteSchema>;

@@ -1,0 +1,86 @@
+/** Active health checks, done once by the supervisor for all workers. */
+import { z } from "zod";
+import { duration, oneOrMany } from "../base/schema.ts";
+
+/** `200`, `"2xx"` or `"200-299"`; becomes an inclusive range. */
+const statusRange = z.union([z.int().min(100).max(599), z.string()]).transform((value, context) => {
+  const text = String(value);
+  const range = /^(\d{3})-(\d{3})$/.exec(text) ?? /^(\d{3})$/.exec(text);
+  if (range !== null) return { from: Number(range[1]), to: Number(range[2] ?? range[1]) };
+  const group = /^([1-5])xx$/.exec(text);
+  if (group !== null) return { from: Number(group[1]) * 100, to: Number(group[1]) * 100 + 99 };
+  context.addIssue({ code: "custom", message: "expected a status such as 200, 2xx or 200-299" });
+  return z.NEVER;
+});
+
+const timing = {
+  interval: duration({ min: 100 })
+    .prefault("5s")
+    .describe("Time between checks of one endpoint; varied by 10% so that checks do not march in step."),
+  transitionInterval: duration({ min: 50 })
+    .prefault("1s")
+    .describe("Time between checks while an endpoint is new or its state is about to change."),
+  timeout: duration({ min: 10 }).prefault("2s").describe("A check that takes longer has failed."),
+  unhealthyAfter: z.int().min(1).max(100).default(3).describe("Failed checks in a row that take an endpoint out."),
+  healthyAfter: z
+    .int()
+    .min(1)
+    .max(100)
+    .default(2)
+    .describe("Passed checks in a row that bring it back. A new endpoint needs one."),
+  port: z.int().min(1).max(65_535).optional().describe("Check this port instead of the endpoint's own."),
+};
+
+const http = z.strictObject({
+  type: z.literal("http").default("http"),
+  ...timing,
+  path: z
+    .string()
+    .regex(/^\/[\x21-\x7e]*$/, "expected a path that starts with /")
+    .default("/")
+    .describe("Path (and query) to ask for."),
+  method: z.enum(["GET", "HEAD", "OPTIONS", "POST"]).default("GET").describe("Request method."),
+  host: z.string().min(1).optional().describe("Host header; the endpoint's address when not set."),
+  headers: z.record(z.string(), z.string()).default({}).describe("Further request headers."),
+  status: oneOrMany(statusRange)
+    .prefault(["2xx", "3xx"])
+    .describe("Statuses that pass: `200`, `2xx`, `200-299`, or a list."),
+  body: z.string().min(1).optional().describe("Text that the answer must contain."),
+  json: z
+    .record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()]))
+    .optional()
+    .describe(
+      'What fields of a JSON answer must be: `database_connected: true`, `checks.queue: "< 95"` (`<`, `<=`, `>`, `>=`, `!=`, or the value itself).',
+    ),
+});
+
+const tcp = z.strictObject({
+  type: z.literal("tcp"),
+  ...timing,
+  send: z.string().optional().describe("Text to send once connected (`\\r\\n` as written in the file)."),
+  expect: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("Text that the answer must contain; connecting is enough when not set."),
+});
+
+const command = z.strictObject({
+  type: z.literal("command"),
+  ...timing,
+  command: z
+    .array(z.string())
+    .min(1)
+    .describe(
+      "Program and arguments, run without a shell; exit code 0 passes. Gets EVENKEEL_POOL, EVENKEEL_HOST and EVENKEEL_PORT.",
+    ),
+});
+
+export const healthSchema = z
+  .union([z.literal(false), z.discriminatedUnion("type", [tcp, command]), http])
+  .describe("Active health check; `false` turns it off and every endpoint counts as healthy.");
+
+export type HealthConfig = z.output<typeof healthSchema>;
+export type HttpCheck = z.output<typeof http>;
+export type TcpCheck = z.output<typeof tcp>;
+export type CommandCheck = z.output<typeof command>;

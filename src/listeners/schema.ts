@@ -1,0 +1,74 @@
+/** A listener: an address, port and protocol that clients connect to. */
+import { z } from "zod";
+import { byteSize, duration } from "../base/schema.ts";
+
+export const listenerSchema = z.strictObject({
+  address: z.string().min(1).describe("Where to listen: `:8080` (all addresses), `127.0.0.1:8080`, `[::1]:8080`."),
+  protocol: z.enum(["http"]).default("http").describe("What clients speak."),
+  pool: z.string().optional().describe("Where requests go that no route matches; without it they get 404."),
+  maxConnections: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(20_000)
+    .describe("Open connections at most, over all workers; more are answered 503 and closed."),
+  maxConnectionsPerClient: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(4_096)
+    .describe("Open connections per client address at most, over all workers."),
+  maxRequestsPerConnection: z
+    .int()
+    .min(1)
+    .max(1_000_000_000)
+    .default(10_000)
+    .describe("The connection is closed after this many requests."),
+  trustedProxies: z
+    .array(z.string())
+    .default([])
+    .describe("Networks whose X-Forwarded-* and X-Request-ID headers are believed, such as `10.0.0.0/8`."),
+  limits: z
+    .strictObject({
+      requestHead: byteSize({ min: 1_024, max: 1_048_576 })
+        .prefault("64KiB")
+        .describe("Largest request line and headers together: 414 or 431."),
+      headers: z.int().min(1).max(1_000).default(100).describe("Headers in one request at most: 431."),
+      bodyRate: z
+        .int()
+        .min(0)
+        .default(240)
+        .describe("Slowest request body in bytes per second, measured after a grace of 10 s: 408; 0 for no limit."),
+    })
+    .prefault({})
+    .describe("What a request may take up."),
+  timeouts: z
+    .strictObject({
+      header: duration({ min: 10 })
+        .prefault("10s")
+        .describe(
+          "For a whole request head to arrive, from its first byte (or from the connection being opened): 408.",
+        ),
+      idle: duration({ min: 10 }).prefault("75s").describe("Between requests on one connection."),
+      body: duration({ min: 10 }).prefault("30s").describe("Longest silence in the middle of a request body: 408."),
+      write: duration({ min: 10 })
+        .prefault("60s")
+        .describe("Longest time in which the client takes nothing of an answer; then the connection is closed."),
+    })
+    .prefault({})
+    .describe("How long clients may take."),
+  forwarding: z
+    .strictObject({
+      xForwarded: z
+        .boolean()
+        .default(true)
+        .describe("Send X-Forwarded-For, -Proto, -Host, -Port and X-Real-IP to endpoints."),
+      forwarded: z.boolean().default(false).describe("Send the Forwarded header of RFC 7239."),
+      via: z.boolean().default(true).describe("Send Via."),
+      requestId: z.boolean().default(true).describe("Send X-Request-ID: that of a trusted proxy, else a new UUIDv7."),
+    })
+    .prefault({})
+    .describe("What endpoints are told of the client."),
+});
+
+export type ListenerConfig = z.output<typeof listenerSchema>;

@@ -1,0 +1,30 @@
+/** Access log and program log. */
+import { z } from "zod";
+
+export const accessLogSchema = z
+  .union([
+    z.literal(false),
+    z.strictObject({
+      path: z.string().min(1).default("stdout").describe("`stdout`, `stderr` or a file, reopened on SIGUSR1."),
+      format: z
+        .string()
+        .min(1)
+        .default("json")
+        .describe(
+          "`json`, `combined` (as nginx and Apache write it), or a template such as `{client} {method} {path} {status} {duration}`.",
+        ),
+    }),
+  ])
+  .prefault({})
+  .describe("One line per exchange; `false` turns it off.");
+
+export const logSchema = z
+  .strictObject({
+    level: z.enum(["debug", "info", "warn", "error"]).default("info").describe("Least important messages shown."),
+    format: z.enum(["text", "json"]).default("text").describe("Form of the messages on standard error."),
+  })
+  .prefault({})
+  .describe("Messages about evenkeel itself.");
+
+export type AccessLogConfig = z.output<typeof accessLogSchema>;
+export type LogConfig = z.output<typeof logSchema>;

@@ -1,0 +1,39 @@
+/** A pool: interchangeable endpoints with their balancing, health and connection settings. */
+import { z } from "zod";
+import { balanceSchema } from "../balancing/schema.ts";
+import { duration } from "../base/schema.ts";
+import { healthSchema } from "../health/schema.ts";
+import { connectionsSchema, endpointSchema } from "../upstreams/schema.ts";
+import { keySchema } from "./key-schema.ts";
+
+export const queueSchema = z
+  .strictObject({
+    size: z.int().min(0).max(100_000).default(1_024).describe("Requests that may wait per worker; 0 refuses at once."),
+    timeout: duration().prefault("5s").describe("How long a request waits before it is refused with 503."),
+  })
+  .describe("Where requests wait while every endpoint has reached its `maxConnections`.");
+
+export const retrySchema = z
+  .strictObject({
+    attempts: z
+      .int()
+      .min(0)
+      .max(10)
+      .default(1)
+      .describe("Further tries on other endpoints, when nothing was sent or the request is safe to send again."),
+  })
+  .describe("Trying again on another endpoint.");
+
+export const poolSchema = z.strictObject({
+  balance: balanceSchema,
+  key: keySchema.optional().describe("What the hashing algorithms hash; `clientIp` when not set."),
+  endpoints: z.array(endpointSchema).min(1).max(10_000).describe("The endpoints."),
+  // Connecting cannot fail for a service that merely answers 404 on /, so it is the safe check when nothing is said.
+  health: healthSchema.prefault({ type: "tcp" }),
+  connections: connectionsSchema.prefault({}),
+  queue: queueSchema.prefault({}),
+  retry: retrySchema.prefault({}),
+});
+
+export type PoolConfig = z.output<typeof poolSchema>;
+export type QueueConfig = z.output<typeof queueSchema>;

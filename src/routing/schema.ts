@@ -1,0 +1,78 @@
+/** What a route matches and where it sends what it matched. */
+import { z } from "zod";
+import { oneOrMany } from "../base/schema.ts";
+
+/** A value to compare with: exactly this text, or `{ regex }`, or `{ present: true|false }`. */
+const valueMatch = z.union([
+  z.string(),
+  z.strictObject({ regex: z.string().min(1).describe("JavaScript regular expression, not anchored.") }),
+  z.strictObject({ present: z.boolean().describe("Whether it must be there at all.") }),
+]);
+
+const conditions = {
+  host: oneOrMany(z.string().min(1))
+    .optional()
+    .describe("Host names, exact or `*.example.com` (any number of labels); compared without port and letter case."),
+  path: oneOrMany(z.string().startsWith("/")).optional().describe("Exact paths."),
+  pathPrefix: oneOrMany(z.string().startsWith("/"))
+    .optional()
+    .describe("Paths at or below this one: `/api` matches `/api` and `/api/x`, not `/apix`."),
+  pathRegex: oneOrMany(z.string().min(1))
+    .optional()
+    .describe("JavaScript regular expressions on the path, not anchored."),
+  method: oneOrMany(z.string().regex(/^[A-Z]+$/, "expected a method in capitals, such as GET"))
+    .optional()
+    .describe("Request methods."),
+  headers: z.record(z.string(), valueMatch).optional().describe("Request headers, all of which must match."),
+  cookies: z.record(z.string(), valueMatch).optional().describe("Cookies, all of which must match."),
+  query: z.record(z.string(), valueMatch).optional().describe("Query parameters, all of which must match."),
+  clientIp: oneOrMany(z.string()).optional().describe("Addresses or networks of clients: `10.0.0.0/8`, `::1`."),
+};
+
+export interface MatchConfig extends z.output<z.ZodObject<typeof conditions>> {
+  all?: MatchConfig[] | undefined;
+  any?: MatchConfig[] | undefined;
+  not?: MatchConfig | undefined;
+}
+
+export const matchSchema: z.ZodType<MatchConfig> = z
+  .strictObject({
+    ...conditions,
+    get all() {
+      return z.array(matchSchema).min(1).optional().describe("All of these must match.");
+    },
+    get any() {
+      return z.array(matchSchema).min(1).optional().describe("At least one of these must match.");
+    },
+    get not() {
+      return matchSchema.optional().describe("This must not match.");
+    },
+  })
+  .describe("Conditions that must all hold; none of them matches everything.") as unknown as z.ZodType<MatchConfig>;
+
+export const redirectSchema = z
+  .strictObject({
+    status: z
+      .union([z.literal(301), z.literal(302), z.literal(303), z.literal(307), z.literal(308)])
+      .default(308)
+      .describe("Redirect status."),
+    to: z
+      .string()
+      .min(1)
+      .describe("Target; `{scheme}`, `{host}`, `{path}` and `{query}` (with its `?`) stand for those of the request."),
+  })
+  .describe("Answer with a redirect.");
+
+export const respondSchema = z
+  .strictObject({
+    status: z.int().min(200).max(599).default(200).describe("Status."),
+    body: z.string().default("").describe("Body."),
+    headers: z
+      .record(z.string(), z.string())
+      .default({})
+      .describe("Headers; Content-Type is text/plain unless set here."),
+  })
+  .describe("Answer with a fixed response.");
+
+export type RedirectConfig = z.output<typeof redirectSchema>;
+export type RespondConfig = z.output<typeof respondSchema>;

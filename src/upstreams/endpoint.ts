@@ -1,0 +1,69 @@
+import type { EndpointTable } from "./endpoint-table.ts";
+
+/** What the supervisor tells the workers of one endpoint: where it is and which row of the shared table is its own. */
+export interface EndpointSpec {
+  /** `"10.0.0.1:80"`, or the name it was found under and its address: unique in its pool, hashed by the rings. */
+  readonly id: string;
+  /** An IP address. */
+  readonly host: string;
+  readonly port: number;
+  /** Lower tiers are used first; the next one only when no endpoint of this one is available. */
+  readonly tier: number;
+  /** Exchanges in flight at most, over all workers; 0 for no limit. */
+  readonly maxConnections: number;
+  /** Row in the shared endpoint table and in the metrics of endpoints. */
+  readonly row: number;
+}
+
+/** An endpoint as a worker sees it. What changes is read from shared memory, so it holds in all workers at once. */
+export class Endpoint {
+  readonly id: string;
+  readonly pool: string;
+  readonly host: string;
+  readonly port: number;
+  readonly tier: number;
+  readonly maxConnections: number;
+  readonly row: number;
+  readonly #table: EndpointTable;
+  readonly #worker: number;
+
+  constructor(pool: string, spec: EndpointSpec, table: EndpointTable, worker: number) {
+    this.id = spec.id;
+    this.pool = pool;
+    this.host = spec.host;
+    this.port = spec.port;
+    this.tier = spec.tier;
+    this.maxConnections = spec.maxConnections;
+    this.row = spec.row;
+    this.#table = table;
+    this.#worker = worker;
+  }
+
+  get weight(): number {
+    return this.#table.weight(this.row);
+  }
+
+  get active(): number {
+    return this.#table.inFlight(this.row);
+  }
+
+  /** Healthy, but all its connections are taken: worth waiting for. */
+  get full(): boolean {
+    return this.maxConnections > 0 && this.#table.isEligible(this.row) && this.active >= this.maxConnections;
+  }
+
+  get eligible(): boolean {
+    return this.#table.isEligible(this.row) && (this.maxConnections === 0 || this.active < this.maxConnections);
+  }
+
+  /** Counts one exchange in; false when another worker took the last place meanwhile. */
+  acquire(): boolean {
+    if (this.maxConnections > 0) return this.#table.tryAcquire(this.row, this.#worker, this.maxConnections);
+    this.#table.acquire(this.row, this.#worker);
+    return true;
+  }
+
+  release(): void {
+    this.#table.release(this.row, this.#worker);
+  }
+}
