@@ -1,8 +1,9 @@
+import type { ConnectionPool } from "./connection-pool.ts";
 import type { EndpointTable } from "./endpoint-table.ts";
 
 /** What the supervisor tells the workers of one endpoint: where it is and which row of the shared table is its own. */
 export interface EndpointSpec {
-  /** `"10.0.0.1:80"`, or the name it was found under and its address: unique in its pool, hashed by the rings. */
+  /** `"10.0.0.1:80"`: unique in its pool, hashed by the rings. */
   readonly id: string;
   /** An IP address. */
   readonly host: string;
@@ -18,23 +19,22 @@ export interface EndpointSpec {
 /** An endpoint as a worker sees it. What changes is read from shared memory, so it holds in all workers at once. */
 export class Endpoint {
   readonly id: string;
-  readonly pool: string;
-  readonly host: string;
-  readonly port: number;
   readonly tier: number;
   readonly maxConnections: number;
   readonly row: number;
+  /** First cell of the endpoint's row in the metrics. */
+  readonly cells: number;
+  readonly connections: ConnectionPool;
   readonly #table: EndpointTable;
   readonly #worker: number;
 
-  constructor(pool: string, spec: EndpointSpec, table: EndpointTable, worker: number) {
+  constructor(spec: EndpointSpec, cells: number, connections: ConnectionPool, table: EndpointTable, worker: number) {
     this.id = spec.id;
-    this.pool = pool;
-    this.host = spec.host;
-    this.port = spec.port;
     this.tier = spec.tier;
     this.maxConnections = spec.maxConnections;
     this.row = spec.row;
+    this.cells = cells;
+    this.connections = connections;
     this.#table = table;
     this.#worker = worker;
   }

@@ -1,0 +1,228 @@
+/** One try of an exchange on one endpoint: get a connection, send the request, relay the answer, give all back. */
+import type { ErrorCode } from "../base/errors.ts";
+import { ENDPOINT } from "../observability/metrics-table.ts";
+import type { PoolView } from "../pools/pool.ts";
+import { NEVER } from "../transport/deadlines.ts";
+import type { Endpoint } from "../upstreams/endpoint.ts";
+import type { Borrower, UpstreamConnection } from "../upstreams/upstream-connection.ts";
+import type { Exchange, RunningAttempt } from "./exchange.ts";
+import { writeRequestHead } from "./forward-request.ts";
+import { ResponseRelay } from "./response-relay.ts";
+import type { Route } from "./snapshot.ts";
+
+/** Requests with bodies up to this size leave in one write with their head. */
+const COALESCE_BYTES = 65_536;
+
+/** Told how an attempt ended: undefined for a complete answer. */
+export type AttemptEnded = (exchange: Exchange, attempt: Attempt, failure: ErrorCode | undefined) => void;
+
+export class Attempt implements Borrower, RunningAttempt {
+  readonly endpoint: Endpoint;
+  /** The connection had carried an exchange before. */
+  reused = false;
+  readonly #exchange: Exchange;
+  readonly #view: PoolView;
+  readonly #route: Route;
+  readonly #ended: AttemptEnded;
+  readonly #relay: ResponseRelay;
+  #connection: UpstreamConnection | undefined;
+  #connected = false;
+  #tunnel = false;
+  #startedMs = 0;
+  #sentMs = 0;
+
+  constructor(exchange: Exchange, route: Route, view: PoolView, endpoint: Endpoint, ended: AttemptEnded) {
+    this.#exchange = exchange;
+    this.#route = route;
+    this.#view = view;
+    this.endpoint = endpoint;
+    this.#ended = ended;
+    this.#relay = new ResponseRelay(exchange, endpoint.connections.maxResponseHead);
+  }
+
+  /** Whether any byte of an answer has come. */
+  get answerBegun(): boolean {
+    return this.#relay.begun;
+  }
+
+  /** `fresh`: do not trust a kept-alive connection, one has just failed. */
+  start(fresh: boolean): void {
+    const { context } = this.#exchange;
+    this.#startedMs = context.clock.now();
+    context.metrics.add(this.endpoint.cells + ENDPOINT.attempts, 1);
+    const { connections } = this.endpoint;
+    const idle = fresh ? undefined : connections.take(this);
+    if (idle === undefined) {
+      this.#exchange.client.pauseBody();
+      this.#connection = connections.dial(this);
+      return;
+    }
+    this.reused = true;
+    this.#connection = idle;
+    this.#send(idle);
+  }
+
+  onConnected(connection: UpstreamConnection): void {
+    this.#exchange.connectMs = this.#exchange.context.clock.now() - this.#startedMs;
+    this.#send(connection);
+  }
+
+  onConnectFailed(code: ErrorCode): void {
+    this.#connection = undefined;
+    this.#end(code);
+  }
+
+  onRequestBody(bytes: Buffer, start: number, end: number): void {
+    const exchange = this.#exchange;
+    const connection = this.#connection;
+    if (!this.#connected || connection === undefined) {
+      exchange.hold(bytes, start, end);
+      return;
+    }
+    if (!this.#tunnel && exchange.canReplay) {
+      exchange.hold(bytes, start, end);
+      exchange.heldWasSent();
+    }
+    connection.send(bytes, start, end, false);
+    this.#sendMayWait(connection);
+  }
+
+  onUpstreamDrain(): void {
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    this.#exchange.client.resumeBody();
+    this.#armDeadline(connection);
+  }
+
+  onClientDrain(): void {
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    connection.resume();
+    this.#armDeadline(connection);
+  }
+
+  onClientEnd(): void {
+    this.#connection?.finishSending();
+  }
+
+  onUpstreamData(bytes: Buffer): void {
+    const exchange = this.#exchange;
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    exchange.context.metrics.add(this.endpoint.cells + ENDPOINT.bytesIn, bytes.length);
+    if (!this.#relay.begun) this.#noteFirstByte();
+    const result = this.#relay.feed(bytes);
+    switch (result) {
+      case "done":
+        this.#end(undefined);
+        return;
+      case "failed":
+        this.#end(this.#relay.failure);
+        return;
+      case "tunnel":
+        this.#tunnel = true;
+        exchange.client.resumeBody();
+        break;
+      case "more":
+        break;
+    }
+    if (exchange.client.congested) connection.pause();
+    this.#armDeadline(connection);
+  }
+
+  onUpstreamClosed(clean: boolean): void {
+    this.#connection = undefined;
+    if (this.#tunnel) this.#end(undefined);
+    else this.#end(this.#relay.closed(clean) === "done" ? undefined : this.#relay.failure);
+  }
+
+  onUpstreamDeadline(nowMs: number): void {
+    const exchange = this.#exchange;
+    if (this.#tunnel) this.#end(undefined);
+    else if (exchange.answerBegun) this.#end("E_UPSTREAM_STALLED");
+    else this.#end(nowMs >= this.#requestDeadline() ? "E_REQUEST_TIMEOUT" : "E_RESPONSE_TIMEOUT");
+  }
+
+  cancel(): void {
+    this.#letGo(false);
+  }
+
+  #send(connection: UpstreamConnection): void {
+    const exchange = this.#exchange;
+    this.#connected = true;
+    this.#sentMs = exchange.context.clock.now();
+    const { writer } = exchange.context;
+    writeRequestHead(writer, exchange, this.endpoint.id);
+    const { held } = exchange;
+    let next = 0;
+    if (held !== undefined) {
+      for (; next < held.length; next++) {
+        const piece = held[next] as Buffer;
+        if (writer.length + piece.length > COALESCE_BYTES) break;
+        writer.copy(piece, 0, piece.length);
+      }
+    }
+    connection.send(writer.bytes, 0, writer.length, true);
+    exchange.context.metrics.add(this.endpoint.cells + ENDPOINT.bytesOut, writer.length);
+    if (held !== undefined) {
+      for (; next < held.length; next++) connection.send(held[next] as Buffer, 0, (held[next] as Buffer).length, false);
+      exchange.heldWasSent();
+    }
+    if (!exchange.body.complete) exchange.client.resumeBody();
+    this.#sendMayWait(connection);
+  }
+
+  #sendMayWait(connection: UpstreamConnection): void {
+    if (connection.congested) this.#exchange.client.pauseBody();
+    this.#armDeadline(connection);
+  }
+
+  /** Which silence is the endpoint's fault, and how long it may last. */
+  #armDeadline(connection: UpstreamConnection): void {
+    const exchange = this.#exchange;
+    const { timeouts } = this.#route;
+    const now = exchange.context.clock.now();
+    if (this.#tunnel) connection.deadlineMs = now + timeouts.tunnel;
+    else if (exchange.answerBegun) connection.deadlineMs = exchange.client.congested ? NEVER : now + timeouts.idle;
+    else if (exchange.body.complete) connection.deadlineMs = Math.min(now + timeouts.response, this.#requestDeadline());
+    else connection.deadlineMs = connection.congested ? now + timeouts.idle : NEVER;
+  }
+
+  #requestDeadline(): number {
+    const { request } = this.#route.timeouts;
+    const { receivedMs } = this.#exchange;
+    return request === 0 || receivedMs < 0 ? NEVER : receivedMs + request;
+  }
+
+  #noteFirstByte(): void {
+    const { context } = this.#exchange;
+    const firstByteMs = context.clock.now() - this.#sentMs;
+    this.#exchange.firstByteMs = firstByteMs;
+    context.metrics.observe(this.endpoint.cells + ENDPOINT.firstByte, firstByteMs);
+  }
+
+  #end(failure: ErrorCode | undefined): void {
+    const { context } = this.#exchange;
+    if (failure !== undefined) context.metrics.add(this.endpoint.cells + ENDPOINT.failures, 1);
+    const observer = this.#view.observers?.get(this.endpoint);
+    if (observer !== undefined) {
+      const latencyMs = this.#exchange.firstByteMs < 0 ? context.clock.now() - this.#startedMs : this.#exchange.firstByteMs;
+      observer.onRelease?.(this.endpoint, latencyMs, failure !== undefined);
+    }
+    this.#letGo(failure === undefined && this.#relay.reusable && this.#exchange.body.complete && !this.#tunnel);
+    this.#ended(this.#exchange, this, failure);
+  }
+
+  /** Gives the connection and the endpoint's place back, once. */
+  #letGo(reusable: boolean): void {
+    const connection = this.#connection;
+    this.#connection = undefined;
+    this.#connected = false;
+    this.#relay.release();
+    this.endpoint.release();
+    if (connection === undefined) return;
+    connection.borrower = undefined;
+    if (reusable) connection.pool.giveBack(connection);
+    else if (connection.state !== "connecting") connection.close();
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * The client's side of an exchange, as the life of an exchange sees it: one connection for HTTP/1.1. It knows how to put
+ * an answer on the wire; it does not know where the answer comes from.
+ */
+import type { Head } from "../protocols/http1/head.ts";
+import type { ResponseFraming } from "../protocols/http1/inspect-response.ts";
+
+/** A response head on its way to the client: the endpoint's, with what is changed about it. */
+export interface ResponseHead {
+  readonly head: Head;
+  readonly framing: ResponseFraming;
+  /** Header lines to append, each with its line break. */
+  readonly appended: string;
+}
+
+export interface ClientSide {
+  /** It takes less than it is sent: stop until `Exchange.onClientDrain`. */
+  readonly congested: boolean;
+  /**
+   * Sends the head and the first bytes of the body in one write. True when the client wants the body's bytes as the
+   * endpoint framed them, false when it wants the data only (`sendBody` frames it anew).
+   */
+  sendHead(response: ResponseHead, body: Buffer, start: number, end: number): void;
+  /** Whether a body of this framing goes to the client with its chunks as they came. */
+  takesChunks(framing: ResponseFraming): boolean;
+  sendBody(bytes: Buffer, start: number, end: number): void;
+  /** An informational (1xx) answer, not the last one. */
+  sendInterim(head: Head): void;
+  /** A whole answer that evenkeel makes itself. */
+  sendOwn(status: number, headers: string, body: string): void;
+  /** The answer is complete. */
+  answered(): void;
+  /** Something went wrong in the middle of the answer: the client must not take what it has for the whole. */
+  abort(): void;
+  pauseBody(): void;
+  resumeBody(): void;
+}

@@ -1,0 +1,270 @@
+/**
+ * One request and its response, from the first byte to the access log. This is its state; what happens to it is told in
+ * handle-exchange.ts. Whatever costs something (text of headers, ids) is made when it is first asked for.
+ */
+import type { ErrorCode } from "../base/errors.ts";
+import { latin1 } from "../base/bytes.ts";
+import type { FilterContext } from "../filters/definition.ts";
+import type { AccessRecord } from "../observability/access-log.ts";
+import type { Pool } from "../pools/pool.ts";
+import type { Head } from "../protocols/http1/head.ts";
+import { absoluteAuthority, type TargetForm } from "../protocols/http1/inspect-request.ts";
+import type { Endpoint } from "../upstreams/endpoint.ts";
+import type { ClientSide } from "./client-side.ts";
+import type { HttpContext } from "./context.ts";
+import { findCookie, findQueryParameter } from "./request-parts.ts";
+import type { RequestBody } from "./request-body.ts";
+import { isRequestId, type RequestId, requestIdText } from "./request-id.ts";
+import type { ListenerSnapshot, Route } from "./snapshot.ts";
+
+/** Bytes of a request body that are kept after being sent, so that they can be sent again. */
+const REPLAY_BYTES = 65_536;
+
+/** What the client's side tells the attempt that is running. */
+export interface RunningAttempt {
+  /** A piece of the request's body has arrived. */
+  onRequestBody(bytes: Buffer, start: number, end: number): void;
+  /** The client has taken all that was sent to it. */
+  onClientDrain(): void;
+  /** The client has said that it will send no more (upgraded connections only). */
+  onClientEnd(): void;
+  /** The client is gone, or the answer is no longer wanted. */
+  cancel(): void;
+}
+
+export class Exchange implements FilterContext, AccessRecord {
+  readonly context: HttpContext;
+  readonly settings: ListenerSnapshot;
+  readonly client: ClientSide;
+  /** The address the connection came from. */
+  readonly peerIp: string;
+  readonly clientPort: number;
+  /** Valid until the exchange is finished. */
+  readonly head: Head;
+  readonly body: RequestBody;
+  /** When its first byte arrived. */
+  readonly startedMs: number;
+  readonly form: TargetForm;
+
+  matched: Route | undefined;
+  poolInUse: Pool | undefined;
+  key = 0;
+  tried: Endpoint[] | undefined;
+  attempt: RunningAttempt | undefined;
+  attempts = 0;
+  /** Given back by the queue while it waits there. */
+  stopWaiting: (() => void) | undefined;
+  /** Body bytes so far, kept until they are sent and while they are few enough to be sent again; then undefined. */
+  held: Buffer[] | undefined;
+  #heldBytes = 0;
+
+  /** What the filters changed: header lines to append, and the target to send instead. */
+  appended = "";
+  newTarget: string | undefined;
+  newHost: string | undefined;
+  responseAppended = "";
+  upgrade = false;
+
+  /** When the request, its body included, was complete. */
+  receivedMs = -1;
+  status = 0;
+  /** The final answer has begun: nothing can be tried again, no error page can be sent. */
+  answerBegun = false;
+  finished = false;
+  bytesOut = 0;
+  connectMs = -1;
+  firstByteMs = -1;
+  totalMs = -1;
+  failure: ErrorCode | undefined;
+  lastEndpoint = "";
+  #id: RequestId | string | undefined;
+  #path: string | undefined;
+  #query = "";
+  #host: string | undefined;
+  #clientIp: string | undefined;
+
+  constructor(
+    context: HttpContext,
+    settings: ListenerSnapshot,
+    client: ClientSide,
+    peer: { readonly ip: string; readonly port: number },
+    request: { readonly head: Head; readonly body: RequestBody; readonly form: TargetForm; readonly startedMs: number },
+  ) {
+    this.context = context;
+    this.settings = settings;
+    this.client = client;
+    this.peerIp = peer.ip;
+    this.clientPort = peer.port;
+    this.head = request.head;
+    this.body = request.body;
+    this.form = request.form;
+    this.startedMs = request.startedMs;
+  }
+
+  /** Keeps a piece of the body to be sent, or sent again. */
+  hold(bytes: Buffer, start: number, end: number): void {
+    if (start === end) return;
+    this.held ??= [];
+    this.held.push(bytes.subarray(start, end));
+    this.#heldBytes += end - start;
+  }
+
+  /** All that is held was sent. More than the bound is not kept for another attempt. */
+  heldWasSent(): void {
+    if (this.#heldBytes > REPLAY_BYTES) this.held = undefined;
+  }
+
+  /** The request can be sent as a whole once more. */
+  get canReplay(): boolean {
+    return this.body.received === this.#heldBytes && (this.held !== undefined || this.#heldBytes === 0);
+  }
+
+  /** The peer is one of those whose forwarding headers are believed. */
+  get fromTrustedProxy(): boolean {
+    return this.settings.trustedProxies?.has(this.peerIp) ?? false;
+  }
+
+  get id(): RequestId | string {
+    if (this.#id === undefined) {
+      const sent = this.fromTrustedProxy ? this.head.get("x-request-id") : undefined;
+      this.#id = sent !== undefined && isRequestId(sent) ? sent : this.context.requestIds.next();
+    }
+    return this.#id;
+  }
+
+  // What routing and filters see (RequestView, FilterContext).
+
+  get method(): string {
+    return latin1(this.head.bytes, this.head.start, this.head.methodEnd);
+  }
+
+  get isHeadRequest(): boolean {
+    const { bytes, start, methodEnd } = this.head;
+    return methodEnd - start === 4 && bytes[start] === 0x48 && this.method === "HEAD";
+  }
+
+  get path(): string {
+    if (this.#path === undefined) this.#splitTarget();
+    return this.#path as string;
+  }
+
+  get query(): string {
+    if (this.#path === undefined) this.#splitTarget();
+    return this.#query;
+  }
+
+  get host(): string {
+    this.#host ??= this.authority.replace(/:\d*$/, "").toLowerCase();
+    return this.#host;
+  }
+
+  /** Host and port as the client sent them. */
+  get authority(): string {
+    if (this.form === "absolute") {
+      const range = absoluteAuthority(this.head);
+      if (range !== undefined) return latin1(this.head.bytes, range.start, range.end);
+    }
+    return this.head.hostField < 0 ? "" : this.head.value(this.head.hostField);
+  }
+
+  /** The peer, or behind trusted proxies the last address that none of them vouches for as its own. */
+  get clientIp(): string {
+    this.#clientIp ??= this.#findClientIp();
+    return this.#clientIp;
+  }
+
+  header(name: string): string | undefined {
+    return this.head.get(name);
+  }
+
+  cookie(name: string): string | undefined {
+    return findCookie(this.head.get("cookie"), name);
+  }
+
+  queryParameter(name: string): string | undefined {
+    return findQueryParameter(this.query, name);
+  }
+
+  get requestId(): string {
+    const { id } = this;
+    return typeof id === "string" ? id : requestIdText(id);
+  }
+
+  // What the access log shows (AccessRecord).
+
+  get startedWallMs(): number {
+    return this.context.clock.wallNow() - (this.context.clock.now() - this.startedMs);
+  }
+
+  get listener(): string {
+    return this.settings.name;
+  }
+
+  get route(): string {
+    return this.matched?.name ?? "";
+  }
+
+  get pool(): string {
+    return this.poolInUse?.name ?? "";
+  }
+
+  get endpoint(): string {
+    return this.lastEndpoint;
+  }
+
+  get target(): string {
+    return latin1(this.head.bytes, this.head.targetStart, this.head.targetEnd);
+  }
+
+  get protocol(): string {
+    return this.head.minorVersion === 0 ? "HTTP/1.0" : "HTTP/1.1";
+  }
+
+  get bytesIn(): number {
+    return this.head.position - this.head.start + this.body.received;
+  }
+
+  get reason(): string {
+    return this.failure ?? "";
+  }
+
+  get userAgent(): string {
+    return this.head.get("user-agent") ?? "";
+  }
+
+  get referer(): string {
+    return this.head.get("referer") ?? "";
+  }
+
+  #splitTarget(): void {
+    let target = this.target;
+    if (this.form === "absolute") {
+      const range = absoluteAuthority(this.head);
+      target = range === undefined ? target : latin1(this.head.bytes, range.end, this.head.targetEnd);
+      if (!target.startsWith("/")) target = `/${target}`;
+    }
+    const question = target.indexOf("?");
+    this.#path = question < 0 ? target : target.slice(0, question);
+    this.#query = question < 0 ? "" : target.slice(question + 1);
+  }
+
+  #findClientIp(): string {
+    if (!this.fromTrustedProxy) return this.peerIp;
+    const forwarded = this.head.get("x-forwarded-for");
+    if (forwarded === undefined) return this.peerIp;
+    const hops = forwarded.split(",");
+    for (let index = hops.length - 1; index >= 0; index--) {
+      const hop = parseHop((hops[index] as string).trim());
+      // Whoever wrote something that is not an address cannot be believed any further.
+      if (hop === undefined) break;
+      if (index === 0 || !this.settings.trustedProxies?.has(hop)) return hop;
+    }
+    return this.peerIp;
+  }
+}
+
+/** An address in X-Forwarded-For, where some write a port or brackets with it. */
+function parseHop(text: string): string | undefined {
+  const bare = /^\[([0-9A-Fa-f:.]+)\](?::\d+)?$/.exec(text)?.[1] ?? /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(text)?.[1] ?? text;
+  return /^(\d{1,3}(\.\d{1,3}){3}|[0-9A-Fa-f:]+:[0-9A-Fa-f:.]*)$/.test(bare) ? bare : undefined;
+}

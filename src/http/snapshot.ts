@@ -1,0 +1,44 @@
+/** What a worker serves: built when a configuration is loaded, never changed, replaced as a whole. */
+import type { Filter } from "../filters/definition.ts";
+import type { Pool } from "../pools/pool.ts";
+import type { RequestView } from "../routing/request-view.ts";
+import type { Router } from "../routing/router.ts";
+import type { NetworkSet } from "../base/ip.ts";
+import type { TimeoutsConfig } from "./schema.ts";
+
+/** What a route does with a request that it matched. */
+export type Action =
+  | { readonly kind: "pool"; readonly pool: Pool }
+  | { readonly kind: "split"; choose(request: RequestView): Pool }
+  | { readonly kind: "redirect"; readonly status: number; location(request: RequestView): string }
+  | { readonly kind: "respond"; readonly status: number; readonly headers: string; readonly body: string };
+
+export interface Route {
+  readonly name: string;
+  readonly action: Action;
+  /** Null when there are none: the common case costs one comparison. */
+  readonly requestFilters: readonly Filter[] | null;
+  readonly responseFilters: readonly Filter[] | null;
+  readonly timeouts: TimeoutsConfig;
+  /** Bytes; 0 for no limit. */
+  readonly maxBodySize: number;
+  readonly upgrade: boolean;
+  /** First cell of the route's row in the metrics. */
+  readonly cells: number;
+}
+
+/** One listener's settings and routes. Every exchange keeps the one it started with. */
+export interface ListenerSnapshot {
+  readonly name: string;
+  readonly port: number;
+  /** Ready-made lines that tell endpoints the scheme and port, from behind the client's address on. */
+  readonly forwardedLines: string;
+  readonly router: Router<Route>;
+  readonly trustedProxies: NetworkSet | undefined;
+  readonly maxRequestsPerConnection: number;
+  readonly limits: { readonly bytes: number; readonly fields: number; readonly bodyRate: number };
+  readonly timeouts: { readonly header: number; readonly idle: number; readonly body: number; readonly write: number };
+  readonly forwarding: { readonly xForwarded: boolean; readonly forwarded: boolean; readonly via: boolean; readonly requestId: boolean };
+  /** First cell of the listener's row in the metrics. */
+  readonly cells: number;
+}

@@ -1,0 +1,27 @@
+/** A pool as a worker uses it. Its endpoints change without a new snapshot: the view is replaced by one assignment. */
+import type { Balancer } from "../balancing/definition.ts";
+import type { Endpoint } from "../upstreams/endpoint.ts";
+import type { KeyConfig } from "./key-schema.ts";
+import type { WaitQueue } from "./wait-queue.ts";
+
+/** The endpoints of a pool at one moment, and what picks among them. */
+export interface PoolView {
+  readonly endpoints: readonly Endpoint[];
+  /** One balancer per tier, the preferred tier first. */
+  readonly tiers: readonly Balancer<Endpoint>[];
+  /** The balancer that watches this endpoint's answers, when its algorithm wants to know. */
+  readonly observers: ReadonlyMap<Endpoint, Balancer<Endpoint>> | undefined;
+}
+
+export interface Pool {
+  readonly name: string;
+  view: PoolView;
+  /** What to hash, when the algorithm maps keys. */
+  readonly key: KeyConfig | undefined;
+  readonly queue: WaitQueue;
+  readonly retryAttempts: number;
+  /** First cell of the pool's row in the metrics. */
+  readonly cells: number;
+}
+
+export const EMPTY_VIEW: PoolView = { endpoints: [], tiers: [], observers: undefined };

@@ -1,0 +1,97 @@
+/** One connection to an endpoint: being made, idle in its pool, or lent to one exchange. */
+import type { ErrorCode } from "../base/errors.ts";
+import { Connection } from "../transport/connection.ts";
+import { NEVER } from "../transport/deadlines.ts";
+import type { ConnectionPool } from "./connection-pool.ts";
+
+/** Whoever has a connection on loan. All calls come from the event loop, never from within a call to the connection. */
+export interface Borrower {
+  /** The connection that was asked for is there. */
+  onConnected(connection: UpstreamConnection): void;
+  onConnectFailed(code: ErrorCode): void;
+  onUpstreamData(bytes: Buffer): void;
+  /** The endpoint has taken all that was sent. */
+  onUpstreamDrain(): void;
+  /** The connection is gone. `clean`: the endpoint said that it has finished sending (FIN). */
+  onUpstreamClosed(clean: boolean): void;
+  /** The deadline that the borrower has set on the connection has passed. */
+  onUpstreamDeadline(nowMs: number): void;
+}
+
+type State = "connecting" | "idle" | "lent" | "closed";
+
+export class UpstreamConnection extends Connection {
+  readonly pool: ConnectionPool;
+  readonly bornMs: number;
+  /** Whether an exchange has ended on it before: the endpoint may close it just as the next one begins. */
+  reused = false;
+  state: State = "connecting";
+  /** Counted as open in the metrics. */
+  wasOpen = false;
+  borrower: Borrower | undefined;
+  #peerEnded = false;
+
+  constructor(pool: ConnectionPool, borrower: Borrower, nowMs: number) {
+    super();
+    this.pool = pool;
+    this.borrower = borrower;
+    this.bornMs = nowMs;
+  }
+
+  onOpen(): void {
+    if (this.state === "closed") {
+      this.close();
+      return;
+    }
+    this.deadlineMs = NEVER;
+    this.wasOpen = true;
+    this.pool.connected();
+    const borrower = this.borrower;
+    if (borrower === undefined) {
+      // Whoever asked has left meanwhile; the next one will be glad of it.
+      this.pool.giveBack(this);
+      return;
+    }
+    this.state = "lent";
+    borrower.onConnected(this);
+  }
+
+  failConnecting(code: ErrorCode): void {
+    if (this.state !== "connecting") return;
+    this.state = "closed";
+    this.pool.forget(this);
+    const borrower = this.borrower;
+    this.borrower = undefined;
+    borrower?.onConnectFailed(code);
+  }
+
+  override onData(bytes: Buffer): void {
+    // An endpoint that speaks without being asked cannot be trusted: its words would be taken for the next answer.
+    if (this.borrower === undefined) this.close();
+    else this.borrower.onUpstreamData(bytes);
+  }
+
+  override onDrain(): void {
+    this.borrower?.onUpstreamDrain();
+  }
+
+  override onPeerEnd(): void {
+    this.#peerEnded = true;
+    // What was received must be handed on before the connection counts as closed; `close` does both.
+    this.close();
+  }
+
+  override onClose(): void {
+    const borrower = this.borrower;
+    this.borrower = undefined;
+    this.state = "closed";
+    this.pool.forget(this);
+    borrower?.onUpstreamClosed(this.#peerEnded);
+  }
+
+  override onDeadline(nowMs: number): void {
+    if (this.state === "connecting") this.failConnecting("E_CONNECT_TIMEOUT");
+    else if (this.borrower !== undefined) this.borrower.onUpstreamDeadline(nowMs);
+    else this.close();
+  }
+}
