@@ -36,8 +36,8 @@ export interface DataPath {
   drain(): void;
   /** Client connections that are open now. Draining has ended when it is 0. */
   openConnections(): number;
-  /** Stops listening and closes everything at once. */
-  close(): void;
+  /** Stops listening and closes everything at once; resolves when the logs are written. */
+  close(): Promise<void>;
   /** Reopens the access log (after it was rotated). */
   reopenLogs(): void;
 }

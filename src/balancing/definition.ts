@@ -44,11 +44,8 @@ export interface AlgorithmDefinition<Schema extends z.ZodObject = z.ZodObject> {
   readonly weighted: boolean;
   /** Options beside `algorithm` and `key`, each with a default and a description (a `z.strictObject`). */
   readonly options: Schema;
-  build<E extends BalancedEndpoint>(
-    endpoints: readonly E[],
-    options: z.output<Schema>,
-    context: BuildContext,
-  ): Balancer<E>;
+  /** Returns only endpoints of the list it was given; `buildBalancer` restores their type. */
+  build(endpoints: readonly BalancedEndpoint[], options: z.output<Schema>, context: BuildContext): Balancer;
 }
 
 /** Identity function that gives a definition its types. */

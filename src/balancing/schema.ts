@@ -1,5 +1,26 @@
 /** How a pool chooses among its endpoints: the name of an algorithm, or an object with its options. */
 import { z } from "zod";
+import { type AlgorithmName, algorithms, DEFAULT_ALGORITHM } from "./registry.ts";
 
-export const balanceSchema = z.strictObject({ algorithm: z.string().default("power-of-two-choices") }).prefault({});
-export type BalanceConfig = z.output<typeof balanceSchema>;
+type Algorithms = typeof algorithms;
+
+/** The options of each algorithm, told apart by its name. */
+export type BalanceConfig = {
+  [Name in AlgorithmName]: { algorithm: Name } & z.output<Algorithms[Name]["options"]>;
+}[AlgorithmName];
+
+type BalanceInput =
+  | AlgorithmName
+  | { [Name in AlgorithmName]: { algorithm: Name } & z.input<Algorithms[Name]["options"]> }[AlgorithmName];
+
+const names = Object.keys(algorithms) as [AlgorithmName, ...AlgorithmName[]];
+const objects = names.map((algorithm) => algorithms[algorithm].options.extend({ algorithm: z.literal(algorithm) }));
+const detailed = z.discriminatedUnion("algorithm", objects as unknown as [z.ZodObject, ...z.ZodObject[]]);
+
+const either = z.union([z.enum(names).transform((algorithm) => detailed.parse({ algorithm })), detailed]);
+
+export const balanceSchema = (either as unknown as z.ZodType<BalanceConfig, BalanceInput>)
+  .prefault(DEFAULT_ALGORITHM)
+  .describe(
+    "How to choose among the endpoints: the name of an algorithm, or an object with `algorithm` and its options.",
+  );

@@ -2,7 +2,6 @@
 import { z } from "zod";
 
 const fieldName = z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, "expected the name of a header");
-// eslint-disable-next-line no-control-regex -- control bytes are just what must be refused
 const fieldValue = z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, "expected a header value on one line");
 
 export const headerEditsSchema = z.strictObject({

@@ -206,7 +206,8 @@ export class Attempt implements Borrower, RunningAttempt {
     if (failure !== undefined) context.metrics.add(this.endpoint.cells + ENDPOINT.failures, 1);
     const observer = this.#view.observers?.get(this.endpoint);
     if (observer !== undefined) {
-      const latencyMs = this.#exchange.firstByteMs < 0 ? context.clock.now() - this.#startedMs : this.#exchange.firstByteMs;
+      const latencyMs =
+        this.#exchange.firstByteMs < 0 ? context.clock.now() - this.#startedMs : this.#exchange.firstByteMs;
       observer.onRelease?.(this.endpoint, latencyMs, failure !== undefined);
     }
     this.#letGo(failure === undefined && this.#relay.reusable && this.#exchange.body.complete && !this.#tunnel);

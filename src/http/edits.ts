@@ -79,6 +79,5 @@ export class ExchangeResponseEdits implements ResponseEdits {
 
 /** A line break in a value would begin another header: whatever could be read as one becomes a space. */
 function headerLine(name: string, value: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control bytes are just what must not get through
   return `${name}: ${value.replace(/[^\t\x20-\x7e\x80-\xff]/g, " ")}\r\n`;
 }

@@ -2,19 +2,20 @@
  * One request and its response, from the first byte to the access log. This is its state; what happens to it is told in
  * handle-exchange.ts. Whatever costs something (text of headers, ids) is made when it is first asked for.
  */
-import type { ErrorCode } from "../base/errors.ts";
+
 import { latin1 } from "../base/bytes.ts";
+import type { ErrorCode } from "../base/errors.ts";
 import type { FilterContext } from "../filters/definition.ts";
-import type { AccessRecord } from "../observability/access-log.ts";
+import type { AccessRecord } from "../observability/access-format.ts";
 import type { Pool } from "../pools/pool.ts";
 import type { Head } from "../protocols/http1/head.ts";
 import { absoluteAuthority, type TargetForm } from "../protocols/http1/inspect-request.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { ClientSide } from "./client-side.ts";
 import type { HttpContext } from "./context.ts";
-import { findCookie, findQueryParameter } from "./request-parts.ts";
 import type { RequestBody } from "./request-body.ts";
 import { isRequestId, type RequestId, requestIdText } from "./request-id.ts";
+import { findCookie, findQueryParameter } from "./request-parts.ts";
 import type { ListenerSnapshot, Route } from "./snapshot.ts";
 
 /** Bytes of a request body that are kept after being sent, so that they can be sent again. */
@@ -265,6 +266,7 @@ export class Exchange implements FilterContext, AccessRecord {
 
 /** An address in X-Forwarded-For, where some write a port or brackets with it. */
 function parseHop(text: string): string | undefined {
-  const bare = /^\[([0-9A-Fa-f:.]+)\](?::\d+)?$/.exec(text)?.[1] ?? /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(text)?.[1] ?? text;
+  const bare =
+    /^\[([0-9A-Fa-f:.]+)\](?::\d+)?$/.exec(text)?.[1] ?? /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(text)?.[1] ?? text;
   return /^(\d{1,3}(\.\d{1,3}){3}|[0-9A-Fa-f:]+:[0-9A-Fa-f:.]*)$/.test(bare) ? bare : undefined;
 }

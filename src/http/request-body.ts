@@ -23,7 +23,9 @@ export class RequestBody {
   /** Whether its announced or already seen size is over the limit. */
   get isTooLarge(): boolean {
     if (this.limit === 0) return false;
-    return this.#chunked === undefined ? this.received + this.#remaining > this.limit : this.#chunked.dataBytes > this.limit;
+    return this.#chunked === undefined
+      ? this.received + this.#remaining > this.limit
+      : this.#chunked.dataBytes > this.limit;
   }
 
   /** Takes the part of `bytes` from `start` to `end` that belongs to the body; returns where it stopped. */

@@ -141,7 +141,12 @@ export class ResponseRelay {
   }
 
   /** For clients that cannot take chunks: the head, then the data in them, gone over a second time. */
-  #sendHeadAndData(response: { head: Head; framing: ResponseFraming; appended: string }, bytes: Buffer, start: number, end: number): void {
+  #sendHeadAndData(
+    response: { head: Head; framing: ResponseFraming; appended: string },
+    bytes: Buffer,
+    start: number,
+    end: number,
+  ): void {
     const { client } = this.#exchange;
     client.sendHead(response, NO_BYTES, 0, 0);
     new ChunkedBody().consume(bytes, start, end, (from, to) => client.sendBody(bytes, from, to));

@@ -1,9 +1,10 @@
 /** What a worker serves: built when a configuration is loaded, never changed, replaced as a whole. */
+
+import type { NetworkSet } from "../base/ip.ts";
 import type { Filter } from "../filters/definition.ts";
 import type { Pool } from "../pools/pool.ts";
 import type { RequestView } from "../routing/request-view.ts";
 import type { Router } from "../routing/router.ts";
-import type { NetworkSet } from "../base/ip.ts";
 import type { TimeoutsConfig } from "./schema.ts";
 
 /** What a route does with a request that it matched. */
@@ -38,7 +39,12 @@ export interface ListenerSnapshot {
   readonly maxRequestsPerConnection: number;
   readonly limits: { readonly bytes: number; readonly fields: number; readonly bodyRate: number };
   readonly timeouts: { readonly header: number; readonly idle: number; readonly body: number; readonly write: number };
-  readonly forwarding: { readonly xForwarded: boolean; readonly forwarded: boolean; readonly via: boolean; readonly requestId: boolean };
+  readonly forwarding: {
+    readonly xForwarded: boolean;
+    readonly forwarded: boolean;
+    readonly via: boolean;
+    readonly requestId: boolean;
+  };
   /** First cell of the listener's row in the metrics. */
   readonly cells: number;
 }

@@ -51,6 +51,7 @@ const KIND_START = kindStarts();
 const CELLS_PER_WORKER = Object.values(KINDS).reduce((cells, kind) => cells + kind.rows * kind.fields, 0);
 
 export const REASONS = Object.keys(ERRORS) as ErrorCode[];
+const REASON_ROW = new Map(REASONS.map((code, row) => [code, row]));
 
 export class MetricsTable {
   readonly workers: number;
@@ -123,7 +124,7 @@ export class MetricsWriter {
   }
 
   countReason(code: ErrorCode): void {
-    this.add(KIND_START.reason + REASONS.indexOf(code), 1);
+    this.add(KIND_START.reason + (REASON_ROW.get(code) as number), 1);
   }
 }
 

@@ -8,7 +8,11 @@ const MAX_COLLISIONS = 3;
  * Picks an endpoint and counts the exchange in on it (undo with `endpoint.release()`). Undefined when none can take it:
  * `hasFullEndpoint` tells whether waiting would help.
  */
-export function pickEndpoint(view: PoolView, key: number, tried: readonly Endpoint[] | undefined): Endpoint | undefined {
+export function pickEndpoint(
+  view: PoolView,
+  key: number,
+  tried: readonly Endpoint[] | undefined,
+): Endpoint | undefined {
   const { tiers } = view;
   for (let tier = 0; tier < tiers.length; tier++) {
     for (let collisions = 0; collisions < MAX_COLLISIONS; collisions++) {

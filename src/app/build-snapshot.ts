@@ -1,0 +1,170 @@
+/** From configuration to what listeners serve: routes compiled, filters built, pools found by name. Cold, and loud about mistakes. */
+import { parseListenAddress } from "../base/address.ts";
+import { EvenkeelError } from "../base/errors.ts";
+import { hashString } from "../base/hash.ts";
+import { NetworkSet, parseNetwork } from "../base/ip.ts";
+import type { Random } from "../base/random.ts";
+import { compileFilters } from "../filters/registry.ts";
+import { keyText } from "../http/request-key.ts";
+import type { RouteConfig } from "../http/schema.ts";
+import type { Action, ListenerSnapshot, Route } from "../http/snapshot.ts";
+import type { ListenerConfig } from "../listeners/schema.ts";
+import { MetricsWriter } from "../observability/metrics-table.ts";
+import type { Pool } from "../pools/pool.ts";
+import { compileRedirect } from "../routing/redirect.ts";
+import { compileRoutes, type RouteEntry } from "../routing/router.ts";
+import { compileSplit } from "../routing/split.ts";
+import type { WorkerUpdate } from "./data-path.ts";
+
+/** Below every route of the file: where a listener's own `pool` takes what nothing else matched. */
+const LAST = Number.NEGATIVE_INFINITY;
+
+/** The snapshot of every listener, by name. Throws an EvenkeelError that names the place. */
+export function buildSnapshots(
+  update: WorkerUpdate,
+  pools: ReadonlyMap<string, Pool>,
+  random: Random,
+): Map<string, ListenerSnapshot> {
+  const { config, rows } = update;
+  const routes = config.routes.map((route, index) => {
+    const name = route.name ?? `route-${index + 1}`;
+    return { config: route, route: at(`routes.${name}`, () => buildRoute(name, route, pools, rows.routes, random)) };
+  });
+  const snapshots = new Map<string, ListenerSnapshot>();
+  for (const [name, listener] of Object.entries(config.listeners)) {
+    const entries: RouteEntry<Route>[] = routes
+      .filter(({ config: route }) => route.listeners === undefined || route.listeners.includes(name))
+      .map(({ config: route, route: target }) => ({ match: route.match, priority: route.priority, target }));
+    if (listener.pool !== undefined)
+      entries.push({
+        match: {},
+        priority: LAST,
+        target: defaultRoute(name, listener.pool, pools, rows.routes),
+      });
+    snapshots.set(
+      name,
+      at(`listeners.${name}`, () => buildListener(name, listener, entries, rows.listeners[name] ?? 0)),
+    );
+  }
+  return snapshots;
+}
+
+/** The name of the route that a listener's `pool` stands for, in logs and metrics. */
+export function defaultRouteName(listener: string): string {
+  return `${listener}-default`;
+}
+
+function buildListener(
+  name: string,
+  listener: ListenerConfig,
+  entries: readonly RouteEntry<Route>[],
+  row: number,
+): ListenerSnapshot {
+  const port = parseListenAddress(listener.address)?.port ?? 0;
+  return {
+    name,
+    port,
+    forwardedLines: `\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Port: ${port}\r\n`,
+    router: compileRoutes(entries),
+    trustedProxies:
+      listener.trustedProxies.length === 0 ? undefined : new NetworkSet(listener.trustedProxies.map(networkOf)),
+    maxRequestsPerConnection: listener.maxRequestsPerConnection,
+    limits: { bytes: listener.limits.requestHead, fields: listener.limits.headers, bodyRate: listener.limits.bodyRate },
+    timeouts: listener.timeouts,
+    forwarding: listener.forwarding,
+    cells: MetricsWriter.rowStart("listener", row),
+  };
+}
+
+function buildRoute(
+  name: string,
+  config: RouteConfig,
+  pools: ReadonlyMap<string, Pool>,
+  rows: Readonly<Record<string, number>>,
+  random: Random,
+): Route {
+  const filters = compileFilters(config);
+  return {
+    name,
+    action: buildAction(config, pools, random),
+    requestFilters: filters.request,
+    responseFilters: filters.response,
+    timeouts: config.timeouts,
+    maxBodySize: config.maxBodySize,
+    upgrade: config.upgrade,
+    cells: MetricsWriter.rowStart("route", rows[name] ?? 0),
+  };
+}
+
+function buildAction(config: RouteConfig, pools: ReadonlyMap<string, Pool>, random: Random): Action {
+  if (config.redirect !== undefined) {
+    return { kind: "redirect", status: config.redirect.status, location: compileRedirect(config.redirect.to) };
+  }
+  if (config.respond !== undefined) {
+    const { status, body, headers } = config.respond;
+    const typed = Object.keys(headers).some((header) => header.toLowerCase() === "content-type");
+    const lines = Object.entries(typed ? headers : { "Content-Type": "text/plain; charset=utf-8", ...headers });
+    return {
+      kind: "respond",
+      status,
+      headers: lines.map(([header, value]) => `${header}: ${value}\r\n`).join(""),
+      body,
+    };
+  }
+  if (config.split !== undefined) {
+    const { key } = config.split;
+    const parts = config.split.pools.map((part) => poolNamed(part.pool, pools));
+    const split = compileSplit(
+      config.split.pools.map((part) => part.weight),
+      random,
+    );
+    return {
+      kind: "split",
+      choose(request) {
+        const text = key === undefined ? undefined : keyText(key, request);
+        return parts[split.pick(text === undefined ? undefined : hashString(text))] as Pool;
+      },
+    };
+  }
+  return { kind: "pool", pool: poolNamed(config.pool ?? "", pools) };
+}
+
+function defaultRoute(
+  listener: string,
+  pool: string,
+  pools: ReadonlyMap<string, Pool>,
+  rows: Readonly<Record<string, number>>,
+): Route {
+  const name = defaultRouteName(listener);
+  return {
+    name,
+    action: { kind: "pool", pool: poolNamed(pool, pools) },
+    requestFilters: null,
+    responseFilters: null,
+    timeouts: { request: 60_000, response: 30_000, idle: 60_000, tunnel: 3_600_000 },
+    maxBodySize: 10 * 1_048_576,
+    upgrade: true,
+    cells: MetricsWriter.rowStart("route", rows[name] ?? 0),
+  };
+}
+
+function poolNamed(name: string, pools: ReadonlyMap<string, Pool>): Pool {
+  const pool = pools.get(name);
+  if (pool === undefined) throw new EvenkeelError(`there is no pool named ${name}`);
+  return pool;
+}
+
+function networkOf(text: string): NonNullable<ReturnType<typeof parseNetwork>> {
+  const network = parseNetwork(text);
+  if (network === undefined) throw new EvenkeelError(`${text} is not an address or network such as 10.0.0.0/8`);
+  return network;
+}
+
+function at<Value>(place: string, build: () => Value): Value {
+  try {
+    return build();
+  } catch (error) {
+    if (error instanceof EvenkeelError) throw new EvenkeelError(`${place}: ${error.message}`, { cause: error });
+    throw error;
+  }
+}

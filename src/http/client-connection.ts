@@ -1,0 +1,465 @@
+/**
+ * One HTTP/1.1 connection of a client: reads requests one after another, lets each live its life, writes the answers.
+ * Requests that are sent ahead wait here, unread, until it is their turn.
+ */
+import type { ErrorCode } from "../base/errors.ts";
+import { BAD, type Head, MORE } from "../protocols/http1/head.ts";
+import { inspectRequest, targetForm } from "../protocols/http1/inspect-request.ts";
+import type { ResponseFraming } from "../protocols/http1/inspect-response.ts";
+import { parseRequestHead } from "../protocols/http1/parse-request.ts";
+import { Connection } from "../transport/connection.ts";
+import { NEVER } from "../transport/deadlines.ts";
+import type { ClientSide, ResponseHead } from "./client-side.ts";
+import type { HttpContext } from "./context.ts";
+import { Exchange } from "./exchange.ts";
+import { abandon, breakOff, handleExchange, refuse } from "./handle-exchange.ts";
+import { releaseHead, takeHead } from "./heads.ts";
+import { RequestBody } from "./request-body.ts";
+import { type BodyCoding, type ConnectionLine, writeOwnAnswer, writeResponseHead } from "./response-writer.ts";
+import type { ListenerSnapshot } from "./snapshot.ts";
+
+/** After the last answer, what the client still sends is read and thrown away for this long, so that it gets the answer. */
+const LINGER_MS = 2_000;
+const LINGER_BYTES = 4 * 1_048_576;
+/** A client that has finished sending may be waiting for its answer, or be gone. It gets this long. */
+const HALF_CLOSED_MS = 5_000;
+/** A slow body is not held against a client before this. */
+const BODY_RATE_GRACE_MS = 10_000;
+/** Answers up to this size leave in one write with their head. */
+const COALESCE_BYTES = 262_144;
+const MIN_PARTIAL_BYTES = 2_048;
+const CHUNK_END = Buffer.from("\r\n");
+const LAST_CHUNK = Buffer.from("0\r\n\r\n");
+
+/** What a listener gives its connections; `settings` is replaced when a configuration is loaded. */
+export interface ListenerState {
+  settings: ListenerSnapshot;
+  /** The connection is closed: gives its place back. */
+  connectionClosed(connection: ClientConnection): void;
+}
+
+type State = "reading" | "exchange" | "tunnel" | "lingering";
+
+export class ClientConnection extends Connection implements ClientSide {
+  readonly ip: string;
+  readonly port: number;
+  readonly #context: HttpContext;
+  readonly #listener: ListenerState;
+  #state: State = "reading";
+  #requests = 0;
+  /** Bytes received and not read yet: part of a head, or requests sent ahead. Starts at 0 of the buffer. */
+  #waiting: Buffer | undefined;
+  #waitingLength = 0;
+  #head: Head | undefined;
+  #headStartedMs = 0;
+  #exchange: Exchange | undefined;
+  #keepAlive = true;
+  #coding: BodyCoding = "as-is";
+  #peerEnded = false;
+  #bodyStartedMs = 0;
+  #bodyPausedMs = 0;
+  #pausedAtMs = 0;
+  #lingered = 0;
+  #looping = false;
+
+  constructor(context: HttpContext, listener: ListenerState, ip: string, port: number) {
+    super();
+    this.#context = context;
+    this.#listener = listener;
+    this.ip = ip;
+    this.port = port;
+    this.deadlineMs = context.clock.now() + listener.settings.timeouts.header;
+  }
+
+  get isIdle(): boolean {
+    return this.#state === "reading" && this.#head === undefined;
+  }
+
+  // ---- What the socket tells
+
+  override onData(bytes: Buffer): void {
+    switch (this.#state) {
+      case "reading":
+        this.#read(bytes);
+        return;
+      case "exchange":
+        this.#readBody(bytes);
+        return;
+      case "tunnel":
+        this.#exchange?.attempt?.onRequestBody(bytes, 0, bytes.length);
+        return;
+      case "lingering":
+        this.#lingered += bytes.length;
+        if (this.#lingered > LINGER_BYTES) this.close();
+    }
+  }
+
+  override onDrain(): void {
+    this.#exchange?.attempt?.onClientDrain();
+    this.#armDeadline();
+  }
+
+  override onProgress(): void {
+    this.#armDeadline();
+  }
+
+  override onPeerEnd(): void {
+    this.#peerEnded = true;
+    if (this.#state === "tunnel") this.#exchange?.attempt?.onClientEnd();
+    else if (this.#state !== "exchange") this.close();
+    else if (this.#exchange?.stopWaiting !== undefined || !(this.#exchange?.body.complete ?? true)) this.close();
+    else this.#armDeadline();
+  }
+
+  override onClose(): void {
+    this.#context.sweep.remove(this);
+    this.#dropHead();
+    const exchange = this.#exchange;
+    this.#exchange = undefined;
+    if (exchange !== undefined) abandon(exchange, "E_CLIENT_CLOSED");
+    this.#listener.connectionClosed(this);
+  }
+
+  override onDeadline(): void {
+    const exchange = this.#exchange;
+    if (this.#state === "reading" && this.#head !== undefined) this.#refuseHead("E_HEADER_TIMEOUT");
+    else if (exchange === undefined) this.close();
+    else if (this.congested) this.#breakConnection(exchange, "E_CLIENT_STALLED");
+    else if (!exchange.body.complete && !this.isPaused) breakOff(exchange, "E_BODY_TIMEOUT");
+    else if (this.#peerEnded) this.#breakConnection(exchange, "E_CLIENT_CLOSED");
+  }
+
+  /** The listener is stopping: idle connections close now, busy ones after their answer. */
+  drain(): void {
+    if (this.isIdle) this.close();
+    else this.#keepAlive = false;
+  }
+
+  // ---- Reading requests
+
+  #read(bytes: Buffer): void {
+    if (this.#waiting === undefined) this.#readFrom(bytes, 0, bytes.length);
+    else {
+      this.#append(bytes, 0, bytes.length);
+      this.#readFrom(this.#waiting, 0, this.#waitingLength);
+    }
+  }
+
+  /** Reads requests as long as there are whole ones and the one before has been answered. */
+  #readFrom(bytes: Buffer, start: number, end: number): void {
+    let cursor = start;
+    this.#looping = true;
+    while (cursor < end && this.#state === "reading") cursor = this.#readRequest(bytes, cursor, end);
+    this.#looping = false;
+    if (this.#state === "reading" && this.#head === undefined) {
+      this.#waiting = undefined;
+      this.#waitingLength = 0;
+    }
+  }
+
+  /** Reads one request, or as much of it as there is. Returns where it stopped. */
+  #readRequest(bytes: Buffer, start: number, end: number): number {
+    const { settings } = this.#listener;
+    if (this.#head === undefined) {
+      this.#head = takeHead(bytes, start);
+      this.#headStartedMs = this.#context.clock.now();
+      this.deadlineMs = this.#headStartedMs + settings.timeouts.header;
+    }
+    const head = this.#head;
+    const result = parseRequestHead(head, end, settings.limits);
+    if (result === MORE) {
+      this.#keepPartial(bytes, start, end);
+      return end;
+    }
+    const problem = result === BAD ? head.error : inspectRequest(head);
+    if (problem !== undefined) {
+      this.#refuseHead(problem);
+      return end;
+    }
+    this.#head = undefined;
+    this.#waiting = undefined;
+    this.#waitingLength = 0;
+    return this.#beginExchange(head, bytes, end);
+  }
+
+  #beginExchange(head: Head, bytes: Buffer, end: number): number {
+    const { settings } = this.#listener;
+    const exchange = this.#newExchange(head, this.#headStartedMs);
+    this.#requests++;
+    const persistent =
+      head.minorVersion === 1 ? !head.connectionClose : head.connectionKeepAlive && !head.connectionClose;
+    this.#keepAlive = persistent && !this.#context.draining && this.#requests < settings.maxRequestsPerConnection;
+
+    if (exchange.form === "bad") return this.#refuseExchange(exchange, "E_BAD_TARGET", end);
+    if (exchange.form === "authority") return this.#refuseExchange(exchange, "E_CONNECT_REFUSED", end);
+    const { body } = exchange;
+    const bodyEnd = body.consume(bytes, head.position, end);
+    if (body.problem !== undefined) return this.#refuseExchange(exchange, body.problem, end);
+    exchange.hold(bytes, head.position, bodyEnd);
+    if (body.complete) exchange.receivedMs = exchange.startedMs;
+    else this.#bodyStartedMs = this.#context.clock.now();
+    this.#bodyPausedMs = 0;
+    handleExchange(exchange);
+    if (this.#exchange === exchange) {
+      this.#armDeadline();
+      if (bodyEnd < end) this.#wait(bytes, bodyEnd, end);
+      return end;
+    }
+    return bodyEnd;
+  }
+
+  #newExchange(head: Head, startedMs: number): Exchange {
+    const request = { head, body: new RequestBody(head), form: targetForm(head), startedMs };
+    const exchange = new Exchange(
+      this.#context,
+      this.#listener.settings,
+      this,
+      { ip: this.ip, port: this.port },
+      request,
+    );
+    this.#exchange = exchange;
+    this.#state = "exchange";
+    return exchange;
+  }
+
+  #readBody(bytes: Buffer): void {
+    const exchange = this.#exchange as Exchange;
+    const { body } = exchange;
+    const wasComplete = body.complete;
+    const stop = body.consume(bytes, 0, bytes.length);
+    if (body.problem !== undefined) return breakOff(exchange, body.problem);
+    if (!wasComplete) {
+      const now = this.#context.clock.now();
+      if (body.complete) exchange.receivedMs = now;
+      else if (this.#isTooSlow(exchange, now)) return breakOff(exchange, "E_BODY_TOO_SLOW");
+      if (exchange.attempt === undefined) exchange.hold(bytes, 0, stop);
+      else exchange.attempt.onRequestBody(bytes, 0, stop);
+      this.#armDeadline();
+    }
+    if (stop < bytes.length && this.#exchange === exchange) this.#wait(bytes, stop, bytes.length);
+    else if (stop < bytes.length) this.#read(bytes.subarray(stop));
+  }
+
+  /** Less than the least rate, not counting the time in which we did not want more. */
+  #isTooSlow(exchange: Exchange, now: number): boolean {
+    const { bodyRate } = exchange.settings.limits;
+    const elapsedMs = now - this.#bodyStartedMs - this.#bodyPausedMs;
+    return bodyRate > 0 && elapsedMs > BODY_RATE_GRACE_MS && exchange.body.received * 1_000 < bodyRate * elapsedMs;
+  }
+
+  /** Keeps what was sent ahead and reads no more of it: its turn comes after the answer. */
+  #wait(bytes: Buffer, start: number, end: number): void {
+    if (this.#waiting === undefined) {
+      this.#waiting = bytes.subarray(start, end);
+      this.#waitingLength = end - start;
+    } else this.#append(bytes, start, end);
+    this.#pauseReading();
+  }
+
+  #keepPartial(bytes: Buffer, start: number, end: number): void {
+    const head = this.#head as Head;
+    if (bytes === this.#waiting && start === 0) return;
+    // A new buffer with the head at its beginning: parse from there, from the start.
+    this.#waiting = undefined;
+    this.#append(bytes, start, end);
+    head.reset(this.#waiting as unknown as Buffer, 0);
+    parseRequestHead(head, this.#waitingLength, this.#listener.settings.limits);
+  }
+
+  #append(bytes: Buffer, start: number, end: number): void {
+    const length = this.#waiting === undefined ? 0 : this.#waitingLength;
+    const needed = length + end - start;
+    if (this.#waiting === undefined || this.#waiting.length < needed) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(MIN_PARTIAL_BYTES, needed * 2));
+      this.#waiting?.copy(larger, 0, 0, length);
+      this.#waiting = larger;
+      if (this.#head !== undefined) this.#head.bytes = larger;
+    }
+    bytes.copy(this.#waiting, length, start, end);
+    this.#waitingLength = needed;
+  }
+
+  // ---- Refusing
+
+  /** The head is wrong or did not come: there is no route yet, only an answer and the end. */
+  #refuseHead(code: ErrorCode): void {
+    const head = this.#head as Head;
+    this.#head = undefined;
+    const exchange = this.#newExchange(head, this.#headStartedMs);
+    exchange.body.complete = false;
+    this.#keepAlive = false;
+    refuse(exchange, code);
+  }
+
+  #refuseExchange(exchange: Exchange, code: ErrorCode, end: number): number {
+    this.#keepAlive = false;
+    exchange.body.complete = false;
+    refuse(exchange, code);
+    return end;
+  }
+
+  #breakConnection(exchange: Exchange, code: ErrorCode): void {
+    this.#exchange = undefined;
+    abandon(exchange, code);
+    this.abort();
+  }
+
+  #dropHead(): void {
+    if (this.#head !== undefined) releaseHead(this.#head);
+    this.#head = undefined;
+    this.#waiting = undefined;
+  }
+
+  // ---- Writing answers (ClientSide)
+
+  takesChunks(framing: ResponseFraming): boolean {
+    return framing === "chunked" && this.#exchange?.head.minorVersion === 1;
+  }
+
+  sendHead(response: ResponseHead, body: Buffer, start: number, end: number): void {
+    const exchange = this.#exchange as Exchange;
+    const { writer, date } = this.#context;
+    const { framing, head } = response;
+    const isTunnel = head.status === 101;
+    const isOld = exchange.head.minorVersion === 0;
+    this.#coding = framing === "close" && !isOld ? "chunk" : "as-is";
+    // A body that ends with the connection, or one that was announced and will never be read, cannot be followed.
+    if (isOld && (framing === "close" || framing === "chunked")) this.#keepAlive = false;
+    if (exchange.head.expectContinue && !exchange.body.complete) this.#keepAlive = false;
+    if (this.#context.draining) this.#keepAlive = false;
+    writeResponseHead(writer, response, this.#coding, isTunnel ? "" : this.#connectionLine(exchange), date.line());
+    if (isTunnel) this.#state = "tunnel";
+
+    if (this.#coding === "chunk" && end > start) {
+      this.#send(writer.bytes, 0, writer.length, true);
+      this.sendBody(body, start, end);
+    } else if (writer.length + end - start <= COALESCE_BYTES) {
+      writer.copy(body, start, end);
+      this.#send(writer.bytes, 0, writer.length, true);
+    } else {
+      this.#send(writer.bytes, 0, writer.length, true);
+      this.#send(body, start, end, false);
+    }
+  }
+
+  sendBody(bytes: Buffer, start: number, end: number): void {
+    if (start === end) return;
+    if (this.#coding === "as-is") return this.#send(bytes, start, end, false);
+    const size = Buffer.from(`${(end - start).toString(16)}\r\n`);
+    this.#send(size, 0, size.length, false);
+    this.#send(bytes, start, end, false);
+    this.#send(CHUNK_END, 0, CHUNK_END.length, false);
+  }
+
+  sendInterim(head: Head): void {
+    this.#send(head.bytes, head.start, head.position, false);
+  }
+
+  sendOwn(status: number, headers: string, body: string): void {
+    const exchange = this.#exchange as Exchange;
+    const { writer, date } = this.#context;
+    if (!exchange.body.complete) this.#keepAlive = false;
+    const answer = { status, headers, body, withBody: !exchange.isHeadRequest };
+    writeOwnAnswer(writer, answer, this.#connectionLine(exchange), date.line());
+    this.#coding = "as-is";
+    this.#send(writer.bytes, 0, writer.length, true);
+  }
+
+  answered(): void {
+    const exchange = this.#exchange as Exchange;
+    this.#exchange = undefined;
+    if (this.#coding === "chunk") {
+      this.#coding = "as-is";
+      this.send(LAST_CHUNK, 0, LAST_CHUNK.length, false);
+    }
+    if (!this.isOpen) return;
+    if (this.#state === "tunnel") return this.#closeAfterSending();
+    if (!this.#keepAlive || this.#peerEnded || !exchange.body.complete) return this.#endConnection(exchange);
+    this.#state = "reading";
+    this.deadlineMs = this.congested
+      ? this.#writeDeadline()
+      : this.#context.clock.now() + this.#listener.settings.timeouts.idle;
+    this.#resumeReading();
+    if (!this.#looping) this.#readWaiting();
+  }
+
+  override abort(): void {
+    this.#exchange = undefined;
+    super.abort();
+  }
+
+  pauseBody(): void {
+    if (this.#state === "exchange" && this.#exchange?.body.complete) return;
+    this.#pauseReading();
+  }
+
+  resumeBody(): void {
+    if (this.#waiting === undefined || this.#state === "tunnel") this.#resumeReading();
+  }
+
+  #readWaiting(): void {
+    const waiting = this.#waiting;
+    if (waiting === undefined) return;
+    const length = this.#waitingLength;
+    this.#waiting = undefined;
+    this.#waitingLength = 0;
+    this.#readFrom(waiting, 0, length);
+  }
+
+  #connectionLine(exchange: Exchange): ConnectionLine {
+    if (!this.#keepAlive) return "Connection: close\r\n";
+    return exchange.head.minorVersion === 0 ? "Connection: keep-alive\r\n" : "";
+  }
+
+  #send(bytes: Buffer, start: number, end: number, reused: boolean): void {
+    if (this.#exchange !== undefined) this.#exchange.bytesOut += end - start;
+    const wasCongested = this.congested;
+    this.send(bytes, start, end, reused);
+    if (this.congested && !wasCongested) this.deadlineMs = this.#writeDeadline();
+  }
+
+  /** Ends the connection so that the client gets the whole answer, even while it is still sending. */
+  #endConnection(exchange: Exchange): void {
+    const { head, body } = exchange;
+    const expectsEnd = head.connectionClose || head.minorVersion === 0 || this.#peerEnded;
+    if (expectsEnd && body.complete && !this.congested) return this.close();
+    this.#closeAfterSending();
+  }
+
+  #closeAfterSending(): void {
+    this.#state = "lingering";
+    this.#waiting = undefined;
+    this.deadlineMs = this.congested ? this.#writeDeadline() : this.#context.clock.now() + LINGER_MS;
+    this.finishSending();
+    this.#resumeReading();
+  }
+
+  // ---- Time
+
+  #pauseReading(): void {
+    if (!this.isPaused) this.#pausedAtMs = this.#context.clock.now();
+    this.pause();
+  }
+
+  #resumeReading(): void {
+    if (!this.isPaused) return;
+    this.#bodyPausedMs += this.#context.clock.now() - this.#pausedAtMs;
+    this.resume();
+    this.#armDeadline();
+  }
+
+  #writeDeadline(): number {
+    return this.#context.clock.now() + this.#listener.settings.timeouts.write;
+  }
+
+  /** Which silence is the client's fault, and how long it may last. */
+  #armDeadline(): void {
+    const exchange = this.#exchange;
+    if (this.congested) this.deadlineMs = this.#writeDeadline();
+    else if (this.#state === "lingering") this.deadlineMs = this.#context.clock.now() + LINGER_MS;
+    else if (this.#state !== "exchange" || exchange === undefined) return;
+    else if (!exchange.body.complete && !this.isPaused)
+      this.deadlineMs = this.#context.clock.now() + exchange.settings.timeouts.body;
+    else this.deadlineMs = this.#peerEnded ? this.#context.clock.now() + HALF_CLOSED_MS : NEVER;
+  }
+}

@@ -1,0 +1,26 @@
+/** The end of every exchange: what it came to is counted and logged, what it borrowed is given back. Never throws. */
+import { LISTENER, POOL, ROUTE } from "../observability/metrics-table.ts";
+import type { Exchange } from "./exchange.ts";
+import { releaseHead } from "./heads.ts";
+
+export function finish(exchange: Exchange): void {
+  if (exchange.finished) return;
+  exchange.finished = true;
+  const { context, settings, matched, failure, poolInUse } = exchange;
+  const { metrics } = context;
+  exchange.totalMs = context.clock.now() - exchange.startedMs;
+
+  metrics.add(settings.cells + LISTENER.requests, 1);
+  metrics.add(settings.cells + LISTENER.bytesIn, exchange.bytesIn);
+  metrics.add(settings.cells + LISTENER.bytesOut, exchange.bytesOut);
+  if (matched !== undefined) {
+    metrics.add(matched.cells + ROUTE.statusClass + Math.floor(exchange.status / 100), 1);
+    metrics.observe(matched.cells + ROUTE.duration, exchange.totalMs);
+  }
+  if (failure !== undefined) {
+    metrics.countReason(failure);
+    if (poolInUse !== undefined && exchange.attempts === 0) metrics.add(poolInUse.cells + POOL.refused, 1);
+  }
+  context.accessLog?.write(exchange);
+  releaseHead(exchange.head);
+}

@@ -1,0 +1,190 @@
+/**
+ * The life of a request, in the order it happens: match a route, run its filters, act; for a pool: pick an endpoint, send,
+ * and try again elsewhere when that is safe. Start reading here. Nothing waits: what has to is called back (Attempt).
+ */
+import { ERRORS, type ErrorCode } from "../base/errors.ts";
+import { POOL } from "../observability/metrics-table.ts";
+import { hasFullEndpoint, pickEndpoint } from "../pools/pick-endpoint.ts";
+import type { Pool } from "../pools/pool.ts";
+import { AMBIGUOUS } from "../routing/router.ts";
+import type { Endpoint } from "../upstreams/endpoint.ts";
+import { Attempt } from "./attempt.ts";
+import { ExchangeRequestEdits } from "./edits.ts";
+import type { Exchange } from "./exchange.ts";
+import { finish } from "./finish.ts";
+import { dropReplacedHeaders } from "./forward-request.ts";
+import { keyOf } from "./request-key.ts";
+import { respondWithError, respondWithFixed, respondWithRedirect } from "./respond.ts";
+import type { Route } from "./snapshot.ts";
+
+/** The phases of an exchange, in order. docs/request-lifecycle.md describes each of them. */
+export const PHASES = ["match", "filter", "act", "pick", "send", "relay", "retry", "finish"] as const;
+
+/** Methods that may be sent a second time without changing what they do (RFC 9110 section 9.2.2). */
+const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
+
+export function handleExchange(exchange: Exchange): void {
+  const route = exchange.settings.router.match(exchange);
+  if (route === undefined) return refuse(exchange, "E_NO_ROUTE");
+  if (route === AMBIGUOUS) return refuse(exchange, "E_AMBIGUOUS_PATH");
+  exchange.matched = route;
+
+  exchange.body.limit = route.maxBodySize;
+  if (exchange.body.isTooLarge) return refuse(exchange, "E_BODY_TOO_LARGE");
+
+  const refusal = runRequestFilters(exchange, route);
+  if (refusal !== undefined) return refuse(exchange, refusal);
+
+  const { action } = route;
+  switch (action.kind) {
+    case "respond":
+      respondWithFixed(exchange, action);
+      return complete(exchange);
+    case "redirect":
+      respondWithRedirect(exchange, action.status, action.location(exchange));
+      return complete(exchange);
+    case "split":
+      return sendToPool(exchange, route, action.choose(exchange));
+    case "pool":
+      return sendToPool(exchange, route, action.pool);
+  }
+}
+
+function runRequestFilters(exchange: Exchange, route: Route): ErrorCode | undefined {
+  if (route.requestFilters === null) return undefined;
+  const edits = new ExchangeRequestEdits(exchange);
+  for (const filter of route.requestFilters) {
+    const verdict = filter.onRequest?.(exchange, edits);
+    if (verdict !== undefined) return verdict.code;
+  }
+  return undefined;
+}
+
+function sendToPool(exchange: Exchange, route: Route, pool: Pool): void {
+  exchange.poolInUse = pool;
+  exchange.key = pool.key === undefined ? 0 : keyOf(pool.key, exchange);
+  const { head } = exchange;
+  exchange.upgrade = route.upgrade && head.connectionUpgrade && isUpgradePassedOn(exchange);
+  dropReplacedHeaders(exchange);
+  attempt(exchange, route, pool);
+}
+
+/** One try. Comes back here from `attemptEnded`, and from the queue. */
+function attempt(exchange: Exchange, route: Route, pool: Pool): void {
+  const endpoint = pick(exchange, pool);
+  if (endpoint === undefined) return waitOrRefuse(exchange, route, pool);
+  begin(exchange, route, pool, endpoint);
+}
+
+function pick(exchange: Exchange, pool: Pool): Endpoint | undefined {
+  const { view } = pool;
+  if (exchange.tried === undefined) return pickEndpoint(view, exchange.key, undefined);
+  // Never the same endpoint while another is left; but a pool of one is tried again on a fresh connection.
+  return pickEndpoint(view, exchange.key, exchange.tried) ?? pickEndpoint(view, exchange.key, undefined);
+}
+
+function begin(exchange: Exchange, route: Route, pool: Pool, endpoint: Endpoint): void {
+  exchange.attempts++;
+  exchange.lastEndpoint = endpoint.id;
+  const running = new Attempt(exchange, route, pool.view, endpoint, attemptEnded);
+  exchange.attempt = running;
+  running.start(exchange.attempts > 1);
+}
+
+/** Every endpoint that could take it is full: wait for a place. Otherwise there is none to wait for. */
+function waitOrRefuse(exchange: Exchange, route: Route, pool: Pool): void {
+  if (!hasFullEndpoint(pool.view)) return refuse(exchange, "E_NO_ENDPOINT");
+  const waiter = {
+    tryAgain(): boolean {
+      const endpoint = pick(exchange, pool);
+      if (endpoint === undefined) return hasFullEndpoint(pool.view) ? false : leave("E_NO_ENDPOINT");
+      exchange.stopWaiting = undefined;
+      begin(exchange, route, pool, endpoint);
+      return true;
+    },
+    waitedTooLong: () => void leave("E_QUEUE_TIMEOUT"),
+  };
+  const leave = (code: ErrorCode): true => {
+    exchange.stopWaiting = undefined;
+    refuse(exchange, code);
+    return true;
+  };
+  exchange.client.pauseBody();
+  if (!pool.queue.add(waiter)) return refuse(exchange, "E_QUEUE_FULL");
+  exchange.context.metrics.add(pool.cells + POOL.queued, 1);
+  exchange.stopWaiting = () => pool.queue.remove(waiter);
+}
+
+function attemptEnded(exchange: Exchange, ended: Attempt, failure: ErrorCode | undefined): void {
+  exchange.attempt = undefined;
+  const pool = exchange.poolInUse as Pool;
+  const route = exchange.matched as Route;
+  if (failure === undefined) complete(exchange);
+  else if (mayTryAgain(exchange, pool, ended, failure)) {
+    exchange.tried = exchange.tried === undefined ? [ended.endpoint] : [...exchange.tried, ended.endpoint];
+    exchange.context.metrics.add(pool.cells + POOL.retries, 1);
+    attempt(exchange, route, pool);
+  } else refuse(exchange, failure);
+  // Its place on the endpoint is free now.
+  if (pool.queue.length > 0) pool.queue.wake();
+}
+
+/** Only when the client has seen nothing, the request is still at hand, and sending it twice does no harm. */
+function mayTryAgain(exchange: Exchange, pool: Pool, ended: Attempt, failure: ErrorCode): boolean {
+  if (exchange.attempts > pool.retryAttempts || exchange.answerBegun || ended.answerBegun || !exchange.canReplay)
+    return false;
+  const { retry } = ERRORS[failure];
+  if (retry === "always") return true;
+  return retry === "if-reused" && ended.reused && IDEMPOTENT.has(exchange.method);
+}
+
+/** h2c is never offered to endpoints this way, and an upgrade has no body (both have been used to smuggle requests). */
+function isUpgradePassedOn(exchange: Exchange): boolean {
+  const { head, body } = exchange;
+  if (head.upgradeField < 0 || !body.complete || body.received > 0 || head.minorVersion === 0) return false;
+  return (
+    /^[A-Za-z0-9!#$%&'*+.^_`|~/-]+$/.test(head.value(head.upgradeField)) && !/^h2/i.test(head.value(head.upgradeField))
+  );
+}
+
+/** Ends an exchange with an error: as an answer while that is possible, else by breaking the answer off. */
+export function refuse(exchange: Exchange, code: ErrorCode): void {
+  if (exchange.finished) return;
+  exchange.failure = code;
+  if (exchange.answerBegun || ERRORS[code].status === 0) {
+    finish(exchange);
+    exchange.client.abort();
+  } else {
+    respondWithError(exchange, code);
+    complete(exchange);
+  }
+}
+
+/** The client is gone: whatever is still being done for it stops. */
+export function abandon(exchange: Exchange, code: ErrorCode): void {
+  if (exchange.finished) return;
+  exchange.stopWaiting?.();
+  exchange.stopWaiting = undefined;
+  const { attempt: running, poolInUse } = exchange;
+  exchange.attempt = undefined;
+  exchange.failure = code;
+  running?.cancel();
+  finish(exchange);
+  if (poolInUse !== undefined && poolInUse.queue.length > 0) poolInUse.queue.wake();
+}
+
+/** Ends an exchange whose request turned out wrong while its body was arriving. */
+export function breakOff(exchange: Exchange, code: ErrorCode): void {
+  if (exchange.finished) return;
+  exchange.stopWaiting?.();
+  exchange.stopWaiting = undefined;
+  const { attempt: running } = exchange;
+  exchange.attempt = undefined;
+  running?.cancel();
+  refuse(exchange, code);
+}
+
+function complete(exchange: Exchange): void {
+  finish(exchange);
+  exchange.client.answered();
+}

@@ -1,0 +1,91 @@
+/** Answers that evenkeel makes itself; the one place where an error becomes a response. */
+import { ERRORS, type ErrorCode } from "../base/errors.ts";
+import type { Exchange } from "./exchange.ts";
+
+/** How long clients are asked to stay away when there is no endpoint or no room, in seconds. */
+const RETRY_AFTER_SECONDS = 5;
+
+export function respondWithError(exchange: Exchange, code: ErrorCode): void {
+  const { status, message } = ERRORS[code];
+  const accept = exchange.header("accept") ?? "";
+  const retryAfter = status === 503 ? `Retry-After: ${RETRY_AFTER_SECONDS}\r\n` : "";
+  const allow = status === 405 ? "Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n" : "";
+  const page = errorPage(status, reasonPhrase(status), message, code, accept);
+  exchange.status = status;
+  exchange.client.sendOwn(
+    status,
+    `Content-Type: ${page.type}\r\nCache-Control: no-store\r\n${retryAfter}${allow}`,
+    page.body,
+  );
+}
+
+export function respondWithFixed(
+  exchange: Exchange,
+  answer: { readonly status: number; readonly headers: string; readonly body: string },
+): void {
+  exchange.status = answer.status;
+  exchange.client.sendOwn(answer.status, answer.headers, answer.body);
+}
+
+export function respondWithRedirect(exchange: Exchange, status: number, location: string): void {
+  exchange.status = status;
+  exchange.client.sendOwn(status, `Location: ${location}\r\nContent-Type: text/plain\r\n`, `${reasonPhrase(status)}\n`);
+}
+
+/** Short HTML for people, application/problem+json (RFC 9457) for programs that ask for JSON, else plain text. */
+function errorPage(
+  status: number,
+  title: string,
+  message: string,
+  code: ErrorCode,
+  accept: string,
+): { type: string; body: string } {
+  if (/\b(application\/(problem\+)?json)\b/i.test(accept)) {
+    const problem = { type: "about:blank", title, status, detail: message, code };
+    return { type: "application/problem+json", body: `${JSON.stringify(problem)}\n` };
+  }
+  if (/\btext\/html\b/i.test(accept)) {
+    const body = `<!doctype html><meta charset="utf-8"><title>${status} ${title}</title><h1>${status} ${title}</h1><p>${message}</p>\n`;
+    return { type: "text/html; charset=utf-8", body };
+  }
+  return { type: "text/plain; charset=utf-8", body: `${status} ${title}: ${message}\n` };
+}
+
+const PHRASES: Readonly<Record<number, string>> = {
+  200: "OK",
+  201: "Created",
+  202: "Accepted",
+  204: "No Content",
+  301: "Moved Permanently",
+  302: "Found",
+  303: "See Other",
+  304: "Not Modified",
+  307: "Temporary Redirect",
+  308: "Permanent Redirect",
+  400: "Bad Request",
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  408: "Request Timeout",
+  410: "Gone",
+  413: "Content Too Large",
+  414: "URI Too Long",
+  417: "Expectation Failed",
+  418: "I'm a teapot",
+  421: "Misdirected Request",
+  429: "Too Many Requests",
+  431: "Request Header Fields Too Large",
+  451: "Unavailable For Legal Reasons",
+  500: "Internal Server Error",
+  501: "Not Implemented",
+  502: "Bad Gateway",
+  503: "Service Unavailable",
+  504: "Gateway Timeout",
+  505: "HTTP Version Not Supported",
+};
+
+/** The reason phrase of RFC 9110; empty for statuses it does not name. */
+export function reasonPhrase(status: number): string {
+  return PHRASES[status] ?? "";
+}

@@ -1,0 +1,94 @@
+/**
+ * Listening sockets made by hand, through the C library: the supervisor opens them and hands the descriptors to workers,
+ * so that a connection that waits to be accepted outlives the worker, a reload and an upgrade. (Linux.)
+ */
+import { dlopen, ptr, read } from "bun:ffi";
+import { EvenkeelError } from "../base/errors.ts";
+import { parseIp, parseIpv4 } from "../base/ip.ts";
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+const SOCK_STREAM = 1;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_REUSEADDR = 2;
+const SO_REUSEPORT = 15;
+const IPPROTO_IPV6 = 41;
+const IPV6_V6ONLY = 26;
+/** Connections that may wait to be accepted; the system's own limit (net.core.somaxconn) holds as well. */
+const BACKLOG = 4_096;
+
+const ERRNO: Readonly<Record<number, string>> = {
+  1: "operation not permitted",
+  13: "permission denied: ports below 1024 need root or CAP_NET_BIND_SERVICE",
+  24: "too many open files",
+  97: "the address family is not supported here",
+  98: "the address is already in use",
+  99: "this machine has no such address",
+};
+
+const libc = dlopen("libc.so.6", {
+  socket: { args: ["i32", "i32", "i32"], returns: "i32" },
+  setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
+  bind: { args: ["i32", "ptr", "u32"], returns: "i32" },
+  listen: { args: ["i32", "i32"], returns: "i32" },
+  getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
+  close: { args: ["i32"], returns: "i32" },
+  __errno_location: { args: [], returns: "ptr" },
+}).symbols;
+
+/**
+ * Opens a socket that listens on `host` (an IP address; `"::"` takes IPv4 as well) and `port` (0 for any). Several may
+ * listen on one address and port: the kernel spreads connections over them. Throws an EvenkeelError that says why not.
+ */
+export function openListeningSocket(host: string, port: number): number {
+  const family = host.includes(":") ? AF_INET6 : AF_INET;
+  const descriptor = libc.socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (descriptor < 0) {
+    // A machine without IPv6 can still listen on all of its addresses.
+    if (host === "::") return openListeningSocket("0.0.0.0", port);
+    throw failure("cannot open a socket");
+  }
+  const option = (level: number, name: number, value: number): void => {
+    libc.setsockopt(descriptor, level, name, ptr(new Int32Array([value])), 4);
+  };
+  option(SOL_SOCKET, SO_REUSEADDR, 1);
+  option(SOL_SOCKET, SO_REUSEPORT, 1);
+  if (family === AF_INET6) option(IPPROTO_IPV6, IPV6_V6ONLY, host === "::" ? 0 : 1);
+  const address = socketAddress(family, host, port);
+  if (libc.bind(descriptor, ptr(address), address.length) < 0 || libc.listen(descriptor, BACKLOG) < 0) {
+    const error = failure("cannot listen");
+    libc.close(descriptor);
+    throw error;
+  }
+  return descriptor;
+}
+
+/** The port a listening socket has got, in host order. */
+export function portOf(descriptor: number): number {
+  const address = new Uint8Array(28);
+  libc.getsockname(descriptor, ptr(address), ptr(new Uint32Array([address.length])));
+  return ((address[2] as number) << 8) | (address[3] as number);
+}
+
+export function closeDescriptor(descriptor: number): void {
+  libc.close(descriptor);
+}
+
+/** struct sockaddr_in or sockaddr_in6. */
+function socketAddress(family: number, host: string, port: number): Uint8Array {
+  const bytes = new Uint8Array(family === AF_INET ? 16 : 28);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(0, family, true);
+  view.setUint16(2, port);
+  if (family === AF_INET) view.setUint32(4, parseIpv4(host) ?? 0);
+  else (parseIp(host) ?? [0, 0, 0, 0]).forEach((word, index) => void view.setUint32(8 + index * 4, word));
+  return bytes;
+}
+
+function failure(what: string): EvenkeelError {
+  const location = libc.__errno_location();
+  const code = location === null ? 0 : read.i32(location, 0);
+  return new EvenkeelError(`${what}: ${ERRNO[code] ?? `error ${code}`}`);
+}
