@@ -1,0 +1,18 @@
+/** All kinds of checks, by the `type` they have in the configuration. */
+import type { HealthConfig } from "../schema.ts";
+import { commandProbe } from "./command.ts";
+import type { Probe, ProbeContext, ProbeResult, ProbeTarget } from "./definition.ts";
+import { httpProbe } from "./http.ts";
+import { tcpProbe } from "./tcp.ts";
+
+type ActiveCheck = Exclude<HealthConfig, false>;
+
+const probes: { readonly [Type in ActiveCheck["type"]]: Probe<Extract<ActiveCheck, { type: Type }>> } = {
+  http: httpProbe,
+  tcp: tcpProbe,
+  command: commandProbe,
+};
+
+export function probeEndpoint(target: ProbeTarget, config: ActiveCheck, context: ProbeContext): Promise<ProbeResult> {
+  return (probes[config.type] as Probe<ActiveCheck>)(target, config, context);
+}
