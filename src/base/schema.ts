@@ -6,7 +6,7 @@ import { parseByteSize, parseDurationMs } from "./units.ts";
 export function duration(options: { min?: number; max?: number } = {}) {
   const { min = 0, max = 30 * 86_400_000 } = options;
   return z
-    .string()
+    .string("expected a duration such as 500ms, 5s or 2m")
     .meta({ examples: ["500ms", "5s", "2m", "1h"] })
     .transform((text, context) => {
       const durationMs = parseDurationMs(text);
@@ -26,7 +26,7 @@ export function duration(options: { min?: number; max?: number } = {}) {
 export function byteSize(options: { min?: number; max?: number } = {}) {
   const { min = 0, max = Number.MAX_SAFE_INTEGER } = options;
   return z
-    .string()
+    .string("expected a size such as 64KiB or 10MiB")
     .meta({ examples: ["64KiB", "10MiB"] })
     .transform((text, context) => {
       const bytes = parseByteSize(text);

@@ -77,7 +77,7 @@ const command = z.strictObject({
 });
 
 export const healthSchema = z
-  .union([z.literal(false), z.discriminatedUnion("type", [tcp, command]), http])
+  .union([z.literal(false), http, tcp, command])
   .describe("Active health check; `false` turns it off and every endpoint counts as healthy.");
 
 export type HealthConfig = z.output<typeof healthSchema>;

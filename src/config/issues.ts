@@ -1,0 +1,152 @@
+/** From the schema's complaints to problems that name the place, what was expected and what was found. */
+import type { z } from "zod";
+import { suggest } from "../base/suggest.ts";
+import { foreignWordHint } from "./hints.ts";
+import { type Path, type Problem, pathText } from "./problems.ts";
+import type { Source } from "./source.ts";
+
+type Issue = z.core.$ZodIssue;
+
+/** `origins` are the paths whose values came from outside and must not be shown. `knownKeys` lists the keys an object may have. */
+export function problemsOf(
+  issues: readonly Issue[],
+  source: Source,
+  origins: ReadonlyMap<string, string>,
+  valueAt: (path: Path) => unknown,
+  knownKeys: (path: Path) => readonly string[],
+): Problem[] {
+  const found = (path: Path): string =>
+    origins.get(pathText(path))?.replace(/^/, "a value from ") ?? shown(valueAt(path));
+  return issues
+    .flatMap((issue) => flatten(issue, []))
+    .flatMap(({ issue, path }) => {
+      if (issue.code === "unrecognized_keys") {
+        return issue.keys.map((key) => unknownKey(source, [...path, key], key, knownKeys(path)));
+      }
+      const missing = valueAt(path) === undefined;
+      const message = missing ? `is missing; ${expectation(issue)}` : `${expectation(issue)}, found ${found(path)}`;
+      const hint = didYouMean(valueAt(path), issue);
+      return [
+        {
+          severity: "error" as const,
+          file: source.file,
+          ...source.locate(path),
+          path: pathText(path),
+          message,
+          ...hint,
+        },
+      ];
+    });
+}
+
+interface Located {
+  readonly issue: Issue;
+  readonly path: Path;
+}
+
+/** Goes down into unions, to the branch that was most likely meant. */
+function flatten(issue: Issue, above: Path): Located[] {
+  const path = [...above, ...(issue.path as Path)];
+  if (issue.code !== "invalid_union" || issue.errors.length === 0) return [{ issue, path }];
+  const branches = [...issue.errors].sort((a, b) => distance(a) - distance(b));
+  const best = branches[0] ?? [];
+  // When no branch even has the right type, say what there could be.
+  if (branches.every((branch) => branch.some(isWrongKind))) {
+    const wanted = [...new Set(branches.flatMap((branch) => branch.filter(isWrongKind).map(expectedKind)))];
+    return [{ issue: { ...issue, code: "custom", message: `expected ${wanted.join(" or ")}` } as Issue, path }];
+  }
+  return best.flatMap((inner) => flatten(inner, path));
+}
+
+function isWrongKind(issue: Issue): boolean {
+  return issue.path.length === 0 && (issue.code === "invalid_type" || issue.code === "invalid_value");
+}
+
+/** How far a branch is from what was written: the wrong type is far, an unknown key is near, a wrong value nearer. */
+function distance(branch: readonly Issue[]): number {
+  return branch.reduce((sum, issue) => {
+    if (isWrongKind(issue)) return sum + 100;
+    if (issue.code === "invalid_value" && issue.path.at(-1) === "type") return sum + 50;
+    return sum + (issue.code === "unrecognized_keys" ? 3 * issue.keys.length : 1);
+  }, 0);
+}
+
+function expectedKind(issue: Issue): string {
+  if (issue.code === "invalid_type") return article(issue.expected);
+  return issue.code === "invalid_value"
+    ? issue.values.map((value) => JSON.stringify(value)).join(", ")
+    : "something else";
+}
+
+const ARTICLES: Readonly<Record<string, string>> = {
+  string: "a text",
+  number: "a number",
+  int: "a whole number",
+  boolean: "true or false",
+  object: "an object",
+  record: "an object",
+  array: "a list",
+  null: "null",
+};
+
+function article(kind: string): string {
+  return ARTICLES[kind] ?? kind;
+}
+
+function expectation(issue: Issue): string {
+  if (issue.message.startsWith("expected ")) return issue.message;
+  switch (issue.code) {
+    case "invalid_type":
+      return `expected ${article(issue.expected)}`;
+    case "invalid_value":
+      return `expected ${issue.values.length > 1 ? "one of " : ""}${issue.values.map(String).join(", ")}`;
+    case "too_small":
+      return issue.origin === "array" || issue.origin === "string"
+        ? `expected at least ${issue.minimum} ${issue.origin === "array" ? "entries" : "characters"}`
+        : `expected ${issue.minimum} or more`;
+    case "too_big":
+      return issue.origin === "array" || issue.origin === "string"
+        ? `expected at most ${issue.maximum} ${issue.origin === "array" ? "entries" : "characters"}`
+        : `expected ${issue.maximum} or less`;
+    case "invalid_union":
+      return "discriminator" in issue && issue.discriminator !== undefined
+        ? `expected a known ${issue.discriminator}`
+        : "expected another form";
+    case "invalid_key":
+      return "expected a name of letters, digits, '-', '_' and '.', 63 characters at most";
+    case "invalid_format":
+      return issue.message.startsWith("expected")
+        ? issue.message
+        : issue.format === "starts_with"
+          ? 'expected it to start with "/"'
+          : issue.message;
+    default:
+      return issue.message;
+  }
+}
+
+function didYouMean(value: unknown, issue: Issue): { hint?: string } {
+  const words = issue.message.match(/"[^"]+"/g)?.map((word) => word.slice(1, -1)) ?? [];
+  const options = issue.code === "invalid_value" ? issue.values.map(String) : words;
+  const near = typeof value === "string" ? suggest(value, options) : undefined;
+  return near === undefined ? {} : { hint: `did you mean ${near}?` };
+}
+
+function unknownKey(source: Source, path: Path, key: string, known: readonly string[]): Problem {
+  const near = suggest(key, known);
+  const hint =
+    near === undefined ? (foreignWordHint(key) ?? `there are: ${known.join(", ")}`) : `did you mean ${near}?`;
+  return {
+    severity: "error",
+    file: source.file,
+    ...source.locate(path, true),
+    path: pathText(path),
+    message: "unknown key",
+    hint,
+  };
+}
+
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}

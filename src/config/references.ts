@@ -1,0 +1,182 @@
+/** What no schema can say: names that must exist, addresses that must not clash, expressions that must compile. */
+
+import { algorithms } from "../balancing/registry.ts";
+import { parseAddress, parseListenAddress } from "../base/address.ts";
+import { EvenkeelError } from "../base/errors.ts";
+import { parseNetwork } from "../base/ip.ts";
+import { suggest } from "../base/suggest.ts";
+import { compileFilters } from "../filters/registry.ts";
+import type { RouteConfig } from "../http/schema.ts";
+import { compileFormat } from "../observability/access-format.ts";
+import type { PoolConfig } from "../pools/schema.ts";
+import { compileMatch } from "../routing/conditions.ts";
+import { compileRedirect } from "../routing/redirect.ts";
+import type { EndpointConfig } from "../upstreams/schema.ts";
+import type { Path } from "./problems.ts";
+import type { Config } from "./schema.ts";
+
+export interface Finding {
+  readonly severity: "error" | "warning";
+  readonly path: Path;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+export function checkReferences(config: Config): Finding[] {
+  const findings: Finding[] = [];
+  const error = (path: Path, message: string, hint?: string): void => {
+    findings.push({ severity: "error", path, message, ...(hint === undefined ? {} : { hint }) });
+  };
+  const warn = (path: Path, message: string): void => {
+    findings.push({ severity: "warning", path, message });
+  };
+
+  checkListeners(config, error);
+  for (const [index, route] of config.routes.entries()) checkRoute(config, route, ["routes", index], error);
+  checkRouteNames(config, error);
+  for (const [name, pool] of Object.entries(config.pools)) checkPool(pool, ["pools", name], error, warn);
+  checkUnusedPools(config, warn);
+  if (config.accessLog !== false) {
+    const { format } = config.accessLog;
+    attempt(() => compileFormat(format), ["accessLog", "format"], error);
+  }
+  return findings;
+}
+
+type Report = (path: Path, message: string, hint?: string) => void;
+
+function checkListeners(config: Config, error: Report): void {
+  const taken = new Map<string, string>();
+  const names = Object.keys(config.listeners);
+  if (names.length === 0)
+    error(["listeners"], "there is no listener", 'add one: listeners: { web: { address: ":8080", pool: app } }');
+  const claim = (text: string, path: Path, who: string): void => {
+    const address = parseListenAddress(text);
+    if (address === undefined) {
+      return error(path, `expected an address such as :8080 or 127.0.0.1:8080, found ${JSON.stringify(text)}`);
+    }
+    if (address.port === 0) return;
+    const everywhere = ["::", "0.0.0.0"].includes(address.host);
+    for (const [other, owner] of taken) {
+      const [host, port] = other.split(" ") as [string, string];
+      const clashes =
+        Number(port) === address.port && (host === address.host || everywhere || ["::", "0.0.0.0"].includes(host));
+      if (clashes) error(path, `${text} is taken by ${owner} already`);
+    }
+    taken.set(`${address.host} ${address.port}`, who);
+  };
+  for (const [name, listener] of Object.entries(config.listeners)) {
+    claim(listener.address, ["listeners", name, "address"], `listeners.${name}`);
+    if (listener.pool !== undefined) checkPoolName(config, listener.pool, ["listeners", name, "pool"], error);
+    listener.trustedProxies.forEach((text, index) => {
+      checkNetwork(text, ["listeners", name, "trustedProxies", index], error);
+    });
+  }
+  if (config.admin !== false) claim(config.admin.address, ["admin", "address"], "admin");
+}
+
+const ACTIONS = ["pool", "split", "redirect", "respond"] as const;
+
+function checkRoute(config: Config, route: RouteConfig, path: Path, error: Report): void {
+  const actions = ACTIONS.filter((action) => route[action] !== undefined);
+  if (actions.length !== 1) {
+    const found = actions.length === 0 ? "none of them" : actions.join(" and ");
+    error(path, `expected exactly one of pool, split, redirect and respond, found ${found}`);
+  }
+  if (route.pool !== undefined) checkPoolName(config, route.pool, [...path, "pool"], error);
+  route.split?.pools.forEach((part, index) => {
+    checkPoolName(config, part.pool, [...path, "split", "pools", index, "pool"], error);
+  });
+  if (route.split?.pools.every((part) => part.weight === 0))
+    error([...path, "split", "pools"], "the weights sum to nothing; at least one must be above 0");
+  route.listeners?.forEach((name, index) => {
+    if (config.listeners[name] !== undefined) return;
+    error(
+      [...path, "listeners", index],
+      `there is no listener named ${name}`,
+      didYouMean(name, Object.keys(config.listeners)),
+    );
+  });
+  route.match.clientIp?.forEach((text, index) => {
+    checkNetwork(text, [...path, "match", "clientIp", index], error);
+  });
+  attempt(() => compileMatch({ ...route.match, clientIp: undefined }), [...path, "match"], error);
+  attempt(() => compileFilters(route), path, error);
+  const { redirect } = route;
+  if (redirect !== undefined) attempt(() => compileRedirect(redirect.to), [...path, "redirect", "to"], error);
+}
+
+function checkRouteNames(config: Config, error: Report): void {
+  const seen = new Set<string>();
+  config.routes.forEach(({ name }, index) => {
+    if (name === undefined) return;
+    if (seen.has(name)) error(["routes", index, "name"], `another route is named ${name} already`);
+    seen.add(name);
+  });
+}
+
+function checkPool(pool: PoolConfig, path: Path, error: Report, warn: Report): void {
+  const seen = new Set<string>();
+  for (const [index, endpoint] of pool.endpoints.entries())
+    checkEndpoint(endpoint, [...path, "endpoints", index], seen, error);
+  if (pool.endpoints.every((endpoint) => endpoint.weight === 0))
+    error([...path, "endpoints"], "the weights sum to nothing; at least one must be above 0");
+  if (pool.key !== undefined && !algorithms[pool.balance.algorithm].keyed) {
+    const keyed = Object.entries(algorithms).flatMap(([name, algorithm]) => (algorithm.keyed ? [name] : []));
+    warn([...path, "key"], `${pool.balance.algorithm} does not use a key; these do: ${keyed.join(", ")}`);
+  }
+}
+
+function checkEndpoint(endpoint: EndpointConfig, path: Path, seen: Set<string>, error: Report): void {
+  if ((endpoint.address === undefined) === (endpoint.srv === undefined))
+    error(path, "expected exactly one of address and srv");
+  if (endpoint.address === undefined) return;
+  const address = parseAddress(endpoint.address);
+  if (address === undefined) {
+    const isTls = endpoint.address.startsWith("https://");
+    const hint = isTls ? "endpoints are reached over plain HTTP" : "write host:port, such as 10.0.0.1:80";
+    error(path, `expected an address with a port, found ${JSON.stringify(endpoint.address)}`, hint);
+    return;
+  }
+  const key = `${address.host}:${address.port}`;
+  if (seen.has(key)) error(path, `${endpoint.address} is in this pool already`);
+  seen.add(key);
+}
+
+function checkUnusedPools(config: Config, warn: Report): void {
+  const used = new Set<string | undefined>([
+    ...Object.values(config.listeners).map((listener) => listener.pool),
+    ...config.routes.flatMap((route) => [route.pool, ...(route.split?.pools.map((part) => part.pool) ?? [])]),
+  ]);
+  for (const name of Object.keys(config.pools))
+    if (!used.has(name)) warn(["pools", name], "no listener and no route uses this pool");
+}
+
+function checkPoolName(config: Config, name: string, path: Path, error: Report): void {
+  if (config.pools[name] !== undefined) return;
+  const names = Object.keys(config.pools);
+  error(
+    path,
+    `there is no pool named ${name}`,
+    didYouMean(name, names) ?? (names.length === 0 ? "add it below pools" : `there are: ${names.join(", ")}`),
+  );
+}
+
+function checkNetwork(text: string, path: Path, error: Report): void {
+  if (parseNetwork(text) === undefined)
+    error(path, `expected an address or network such as 10.0.0.0/8, found ${JSON.stringify(text)}`);
+}
+
+function didYouMean(name: string, known: readonly string[]): string | undefined {
+  const near = suggest(name, known);
+  return near === undefined ? undefined : `did you mean ${near}?`;
+}
+
+function attempt(build: () => unknown, path: Path, error: Report): void {
+  try {
+    build();
+  } catch (failure) {
+    if (!(failure instanceof EvenkeelError)) throw failure;
+    error(path, failure.message);
+  }
+}
