@@ -1,6 +1,4 @@
 /** Memory that the supervisor and its workers share: one file under /dev/shm, mapped by each of them. */
-import { closeSync, ftruncateSync, openSync, unlinkSync } from "node:fs";
-
 /** A piece of memory to lay tables over. Offsets of tables must be multiples of 8. */
 export interface Region {
   readonly buffer: ArrayBufferLike;
@@ -13,25 +11,10 @@ export function localRegion(bytes: number): Region {
   return { buffer: new ArrayBuffer(bytes), byteOffset: 0, byteLength: bytes };
 }
 
-/** Makes the file (readable by this user alone) and maps it. Untouched pages cost nothing. */
-export function createSharedRegion(path: string, bytes: number): Region {
-  const descriptor = openSync(path, "wx+", 0o600);
-  try {
-    ftruncateSync(descriptor, bytes);
-  } finally {
-    closeSync(descriptor);
-  }
-  return openSharedRegion(path);
-}
-
+/** Maps a file; untouched pages cost nothing. */
 export function openSharedRegion(path: string): Region {
   const bytes = Bun.mmap(path, { shared: true });
   return { buffer: bytes.buffer, byteOffset: bytes.byteOffset, byteLength: bytes.byteLength };
-}
-
-/** Takes the name away; whoever has it mapped keeps it. */
-export function removeSharedRegion(path: string): void {
-  unlinkSync(path);
 }
 
 /** The next `bytes` of a region, for laying several tables one after another. */

@@ -3,7 +3,7 @@
 import { algorithms } from "../balancing/registry.ts";
 import { parseAddress, parseListenAddress } from "../base/address.ts";
 import { EvenkeelError } from "../base/errors.ts";
-import { parseNetwork } from "../base/ip.ts";
+import { parseIp, parseNetwork } from "../base/ip.ts";
 import { suggest } from "../base/suggest.ts";
 import { compileFilters } from "../filters/registry.ts";
 import type { RouteConfig } from "../http/schema.ts";
@@ -54,6 +54,13 @@ function checkListeners(config: Config, error: Report): void {
     const address = parseListenAddress(text);
     if (address === undefined) {
       return error(path, `expected an address such as :8080 or 127.0.0.1:8080, found ${JSON.stringify(text)}`);
+    }
+    if (parseIp(address.host) === undefined && address.host !== "localhost") {
+      error(
+        path,
+        `expected an IP address to listen on, found the name ${address.host}`,
+        "write :8080 to listen on every address",
+      );
     }
     if (address.port === 0) return;
     const everywhere = ["::", "0.0.0.0"].includes(address.host);

@@ -1,0 +1,53 @@
+/** The memory that all processes share, and how it is divided. */
+import { closeSync, ftruncateSync, openSync, unlinkSync } from "node:fs";
+import { SharedCounters } from "../base/shared-counters.ts";
+import { localRegion, openSharedRegion, type Region, subregion } from "../base/shared-memory.ts";
+import { MetricsTable } from "../observability/metrics-table.ts";
+import { EndpointTable } from "../upstreams/endpoint-table.ts";
+
+export interface SharedTables {
+  readonly endpoints: EndpointTable;
+  readonly metrics: MetricsTable;
+  /** Counts connections on behalf of one worker; the supervisor uses it to take back what a dead one counted. */
+  counters(worker: number): SharedCounters;
+}
+
+/** A file without a name: gone with the last process that has it, however that ends. */
+export function createSharedMemory(workers: number): { descriptor: number; tables: SharedTables } {
+  const path = `/dev/shm/evenkeel-${process.pid}-${crypto.randomUUID()}`;
+  const descriptor = openSync(path, "wx+", 0o600);
+  try {
+    ftruncateSync(descriptor, totalBytes(workers));
+    return { descriptor, tables: divide(openSharedRegion(path), workers) };
+  } catch (error) {
+    closeSync(descriptor);
+    throw error;
+  } finally {
+    unlinkSync(path);
+  }
+}
+
+/** Maps the memory behind an inherited descriptor. */
+export function mapSharedMemory(descriptor: number, workers: number): SharedTables {
+  return divide(openSharedRegion(`/proc/self/fd/${descriptor}`), workers);
+}
+
+/** Memory of this process alone, when everything runs in one. */
+export function privateMemory(): SharedTables {
+  return divide(localRegion(totalBytes(1)), 1);
+}
+
+function totalBytes(workers: number): number {
+  return EndpointTable.bytes(workers) + MetricsTable.bytes(workers) + SharedCounters.bytes(workers);
+}
+
+function divide(region: Region, workers: number): SharedTables {
+  const endpointBytes = EndpointTable.bytes(workers);
+  const metricsBytes = MetricsTable.bytes(workers);
+  const countersRegion = subregion(region, endpointBytes + metricsBytes, SharedCounters.bytes(workers));
+  return {
+    endpoints: new EndpointTable(subregion(region, 0, endpointBytes), workers),
+    metrics: new MetricsTable(subregion(region, endpointBytes, metricsBytes), workers),
+    counters: (worker) => new SharedCounters(countersRegion, workers, worker),
+  };
+}

@@ -1,0 +1,20 @@
+/** What the supervisor and its workers tell each other. Descriptors travel beside it (transport/descriptor-passing.ts). */
+import type { EndpointSpec } from "../upstreams/endpoint.ts";
+import type { WorkerUpdate } from "./data-path.ts";
+
+export type ToWorker =
+  /** `withDescriptors`: listening sockets for it are waiting on the descriptor channel. */
+  | { readonly type: "prepare"; readonly update: WorkerUpdate; readonly withDescriptors: boolean }
+  | { readonly type: "commit" }
+  | { readonly type: "abort" }
+  | { readonly type: "endpoints"; readonly pool: string; readonly endpoints: readonly EndpointSpec[] }
+  | { readonly type: "drain" }
+  | { readonly type: "close" }
+  | { readonly type: "reopenLogs" }
+  | { readonly type: "ping" };
+
+export type FromWorker =
+  | { readonly type: "ready" }
+  /** `problem` is "" when it is prepared. */
+  | { readonly type: "prepared"; readonly generation: number; readonly problem: string }
+  | { readonly type: "pong"; readonly memoryBytes: number };

@@ -1,0 +1,110 @@
+/** The listening sockets of all listeners: one per worker, kept open here whatever becomes of the workers. */
+import { formatAddress, parseListenAddress } from "../base/address.ts";
+import { EvenkeelError } from "../base/errors.ts";
+import type { Config } from "../config/schema.ts";
+import { closeDescriptor, openListeningSocket, portOf } from "../transport/listening-socket.ts";
+
+interface OpenListener {
+  readonly address: string;
+  /** By worker. */
+  readonly descriptors: readonly number[];
+}
+
+/** Sockets that another evenkeel hands over: by address as written in the configuration. */
+export type InheritedSockets = Readonly<Record<string, readonly number[]>>;
+
+export class ListeningSockets {
+  readonly #count: number;
+  #open = new Map<string, OpenListener>();
+  readonly #inherited: Map<string, readonly number[]>;
+
+  constructor(workers: number, inherited: InheritedSockets = {}) {
+    this.#count = Math.max(1, workers);
+    this.#inherited = new Map(Object.entries(inherited));
+  }
+
+  /** Opens what `config` needs and is not open. `commit` makes it hold, `abort` closes it again. Throws, then nothing has changed. */
+  prepare(config: Config): PreparedSockets {
+    const added = new Map<string, OpenListener>();
+    try {
+      for (const [name, { address }] of Object.entries(config.listeners)) {
+        if (this.#open.get(name)?.address !== address) added.set(name, this.#openListener(name, address));
+      }
+    } catch (error) {
+      for (const listener of added.values()) closeAll(listener);
+      throw error;
+    }
+    return {
+      added: (worker) =>
+        Object.fromEntries([...added].map(([name, { descriptors }]) => [name, descriptors[worker] as number])),
+      abort: () => {
+        for (const listener of added.values()) closeAll(listener);
+      },
+      commit: () => {
+        for (const [name, listener] of this.#open) {
+          if (config.listeners[name] !== undefined && !added.has(name)) added.set(name, listener);
+          else closeAll(listener);
+        }
+        this.#open = added;
+      },
+    };
+  }
+
+  /** All sockets of one worker, by listener: for one that takes a dead worker's place. */
+  of(worker: number): Record<string, number> {
+    return Object.fromEntries([...this.#open].map(([name, { descriptors }]) => [name, descriptors[worker] as number]));
+  }
+
+  /** Everything that is open, by address: to hand over. */
+  all(): InheritedSockets {
+    return Object.fromEntries([...this.#open.values()].map(({ address, descriptors }) => [address, descriptors]));
+  }
+
+  /** The port that a listener has got (it may have asked for any). */
+  port(name: string): number {
+    return portOf(this.#open.get(name)?.descriptors[0] ?? -1);
+  }
+
+  close(): void {
+    for (const listener of this.#open.values()) closeAll(listener);
+    this.#open.clear();
+  }
+
+  #openListener(name: string, address: string): OpenListener {
+    const parsed = parseListenAddress(address) ?? { host: "::", port: 0 };
+    const inherited = this.#inherited.get(address) ?? [];
+    this.#inherited.delete(address);
+    const descriptors = inherited.slice(0, this.#count);
+    for (const surplus of inherited.slice(this.#count)) closeDescriptor(surplus);
+    try {
+      // All sockets of a listener have one port, also when the system chose it.
+      let { port } = parsed;
+      while (descriptors.length < this.#count) {
+        descriptors.push(openListeningSocket(numericHost(parsed.host), port));
+        port = portOf(descriptors[0] as number);
+      }
+    } catch (error) {
+      for (const descriptor of descriptors) closeDescriptor(descriptor);
+      const who = `see who has it with: ss -ltnp 'sport = :${parsed.port}'`;
+      throw new EvenkeelError(`listeners.${name}: ${formatAddress(parsed)}: ${(error as Error).message} (${who})`, {
+        cause: error,
+      });
+    }
+    return { address, descriptors };
+  }
+}
+
+export interface PreparedSockets {
+  /** What is new, for one worker, by listener. */
+  added(worker: number): Record<string, number>;
+  commit(): void;
+  abort(): void;
+}
+
+function numericHost(host: string): string {
+  return host === "localhost" ? "127.0.0.1" : host;
+}
+
+function closeAll(listener: OpenListener): void {
+  for (const descriptor of listener.descriptors) closeDescriptor(descriptor);
+}

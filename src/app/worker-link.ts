@@ -1,0 +1,164 @@
+/** One worker, as the supervisor sees it: a process of its own, or the data path in this one (`workers: 0`). */
+import { EvenkeelError } from "../base/errors.ts";
+import { openDescriptorChannel, sendDescriptors } from "../transport/descriptor-passing.ts";
+import { closeDescriptor } from "../transport/listening-socket.ts";
+import type { EndpointSpec } from "../upstreams/endpoint.ts";
+import type { DataPath, WorkerUpdate } from "./data-path.ts";
+import type { FromWorker, ToWorker } from "./messages.ts";
+
+export type Descriptors = Readonly<Record<string, number>>;
+
+export interface WorkerLink {
+  readonly pid: number;
+  /** When it last gave a sign of life, on the clock's scale. */
+  readonly lastSignMs: number;
+  readonly memoryBytes: number;
+  /** Rejects with an EvenkeelError that says what is wrong. */
+  prepare(update: WorkerUpdate, descriptors: Descriptors): Promise<void>;
+  commit(): void;
+  abort(): void;
+  replaceEndpoints(pool: string, endpoints: readonly EndpointSpec[]): void;
+  drain(): void;
+  reopenLogs(): void;
+  ping(): void;
+  /** Ends it; resolves when it is gone. */
+  close(): Promise<void>;
+  kill(): void;
+}
+
+export function localLink(dataPath: DataPath, now: () => number): WorkerLink {
+  return {
+    pid: process.pid,
+    get lastSignMs() {
+      return now();
+    },
+    get memoryBytes() {
+      return process.memoryUsage.rss();
+    },
+    prepare: async (update, descriptors) => dataPath.prepare(update, descriptors),
+    commit: () => dataPath.commit(),
+    abort: () => dataPath.abort(),
+    replaceEndpoints: (pool, endpoints) => dataPath.replaceEndpoints(pool, endpoints),
+    drain: () => dataPath.drain(),
+    reopenLogs: () => dataPath.reopenLogs(),
+    ping: () => {},
+    close: () => dataPath.close(),
+    kill: () => {},
+  };
+}
+
+export interface ProcessLinkOptions {
+  readonly command: readonly string[];
+  readonly worker: number;
+  readonly workers: number;
+  readonly memoryDescriptor: number;
+  readonly now: () => number;
+  readonly onExit: (link: ProcessLink, how: string) => void;
+}
+
+/** Where a worker finds what it inherits. */
+export const MEMORY_DESCRIPTOR = 3;
+export const CHANNEL_DESCRIPTOR = 4;
+const CLOSE_TIMEOUT_MS = 3_000;
+
+export class ProcessLink implements WorkerLink {
+  readonly worker: number;
+  memoryBytes = 0;
+  lastSignMs: number;
+  readonly #options: ProcessLinkOptions;
+  readonly #process: Bun.Subprocess;
+  readonly #channel: number;
+  #prepared: { generation: number; resolve: () => void; reject: (error: Error) => void } | undefined;
+  #exited = false;
+
+  constructor(options: ProcessLinkOptions) {
+    this.#options = options;
+    this.worker = options.worker;
+    this.lastSignMs = options.now();
+    const [near, far] = openDescriptorChannel();
+    this.#channel = near;
+    this.#process = Bun.spawn([...options.command, String(options.worker), String(options.workers)], {
+      stdio: ["ignore", "inherit", "inherit", options.memoryDescriptor, far],
+      ipc: (message) => this.#onMessage(message as FromWorker),
+      serialization: "json",
+      onExit: (_process, code, signal) => this.#onExit(signal === null ? `exit code ${code}` : `signal ${signal}`),
+    });
+    closeDescriptor(far);
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  prepare(update: WorkerUpdate, descriptors: Descriptors): Promise<void> {
+    const names = Object.keys(descriptors);
+    return new Promise((resolve, reject) => {
+      if (this.#exited) return reject(new EvenkeelError("the worker has ended"));
+      this.#prepared = { generation: update.generation, resolve, reject };
+      if (names.length > 0) sendDescriptors(this.#channel, JSON.stringify(names), Object.values(descriptors));
+      this.#send({ type: "prepare", update, withDescriptors: names.length > 0 });
+    });
+  }
+
+  commit(): void {
+    this.#send({ type: "commit" });
+  }
+
+  abort(): void {
+    this.#send({ type: "abort" });
+  }
+
+  replaceEndpoints(pool: string, endpoints: readonly EndpointSpec[]): void {
+    this.#send({ type: "endpoints", pool, endpoints });
+  }
+
+  drain(): void {
+    this.#send({ type: "drain" });
+  }
+
+  reopenLogs(): void {
+    this.#send({ type: "reopenLogs" });
+  }
+
+  ping(): void {
+    this.#send({ type: "ping" });
+  }
+
+  async close(): Promise<void> {
+    this.#send({ type: "close" });
+    const timer = setTimeout(() => this.kill(), CLOSE_TIMEOUT_MS);
+    await this.#process.exited;
+    clearTimeout(timer);
+  }
+
+  kill(): void {
+    if (!this.#exited) this.#process.kill("SIGKILL");
+  }
+
+  #send(message: ToWorker): void {
+    if (this.#exited) return;
+    try {
+      this.#process.send(message);
+    } catch {
+      // It is going down; onExit tells.
+    }
+  }
+
+  #onMessage(message: FromWorker): void {
+    this.lastSignMs = this.#options.now();
+    if (message.type === "pong") this.memoryBytes = message.memoryBytes;
+    if (message.type !== "prepared" || this.#prepared?.generation !== message.generation) return;
+    const { resolve, reject } = this.#prepared;
+    this.#prepared = undefined;
+    if (message.problem === "") resolve();
+    else reject(new EvenkeelError(message.problem));
+  }
+
+  #onExit(how: string): void {
+    this.#exited = true;
+    closeDescriptor(this.#channel);
+    this.#prepared?.reject(new EvenkeelError(`the worker ended (${how})`));
+    this.#prepared = undefined;
+    this.#options.onExit(this, how);
+  }
+}

@@ -1,0 +1,91 @@
+/** A worker process: serves what the supervisor tells it to, and ends in good order when the supervisor is gone. */
+import { writeSync } from "node:fs";
+import { systemClock, systemTimers } from "../base/clock.ts";
+import { EvenkeelError } from "../base/errors.ts";
+import { systemRandom } from "../base/random.ts";
+import { createLog } from "../observability/log.ts";
+import { receiveDescriptors } from "../transport/descriptor-passing.ts";
+import { createDataPath } from "./create-data-path.ts";
+import type { DataPath } from "./data-path.ts";
+import { mapSharedMemory } from "./memory.ts";
+import type { FromWorker, ToWorker } from "./messages.ts";
+import { CHANNEL_DESCRIPTOR, MEMORY_DESCRIPTOR } from "./worker-link.ts";
+
+/** Without a supervisor: how long exchanges may take to end. */
+const ORPHAN_DRAIN_MS = 30_000;
+const ORPHAN_LOOK_MS = 200;
+
+export function runWorker(worker: number, workers: number): void {
+  const tables = mapSharedMemory(MEMORY_DESCRIPTOR, workers);
+  const log = createLog({ level: "info", format: "text" }, systemClock, (line) => void writeSync(2, line));
+  const dataPath = createDataPath({
+    worker,
+    endpointTable: tables.endpoints,
+    metrics: tables.metrics,
+    counters: tables.counters(worker),
+    clock: systemClock,
+    timers: systemTimers,
+    random: systemRandom,
+    log,
+  });
+  // The terminal sends these to the whole group; what they mean is for the supervisor to decide.
+  for (const signal of ["SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTERM", "SIGQUIT"] as const)
+    process.on(signal, () => {});
+  process.on("message", (message: ToWorker) => handle(dataPath, message));
+  process.on("disconnect", () => endOrphan(dataPath));
+  tell({ type: "ready" });
+}
+
+function handle(dataPath: DataPath, message: ToWorker): void {
+  switch (message.type) {
+    case "prepare":
+      return prepare(dataPath, message);
+    case "commit":
+      return dataPath.commit();
+    case "abort":
+      return dataPath.abort();
+    case "endpoints":
+      return dataPath.replaceEndpoints(message.pool, message.endpoints);
+    case "drain":
+      return dataPath.drain();
+    case "reopenLogs":
+      return dataPath.reopenLogs();
+    case "ping":
+      return tell({ type: "pong", memoryBytes: process.memoryUsage.rss() });
+    case "close":
+      void dataPath.close().finally(() => process.exit(0));
+  }
+}
+
+function prepare(dataPath: DataPath, { update, withDescriptors }: Extract<ToWorker, { type: "prepare" }>): void {
+  const { generation } = update;
+  const received = withDescriptors ? receiveDescriptors(CHANNEL_DESCRIPTOR) : undefined;
+  const names = received === undefined ? [] : (JSON.parse(received.text) as string[]);
+  try {
+    dataPath.prepare(
+      update,
+      Object.fromEntries(names.map((name, index) => [name, received?.descriptors[index] as number])),
+    );
+    tell({ type: "prepared", generation, problem: "" });
+  } catch (error) {
+    const problem = error instanceof EvenkeelError ? error.message : String((error as Error).stack);
+    tell({ type: "prepared", generation, problem });
+  }
+}
+
+function endOrphan(dataPath: DataPath): void {
+  dataPath.drain();
+  const deadline = systemClock.now() + ORPHAN_DRAIN_MS;
+  systemTimers.every(ORPHAN_LOOK_MS, () => {
+    if (dataPath.openConnections() === 0 || systemClock.now() > deadline)
+      void dataPath.close().finally(() => process.exit(0));
+  });
+}
+
+function tell(message: FromWorker): void {
+  try {
+    process.send?.(message);
+  } catch {
+    // The supervisor is gone; `disconnect` sees to the rest.
+  }
+}
