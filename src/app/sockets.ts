@@ -46,6 +46,10 @@ export class ListeningSockets {
           else closeAll(listener);
         }
         this.#open = added;
+        // What another evenkeel handed over and this configuration does not use.
+        for (const descriptors of this.#inherited.values())
+          for (const descriptor of descriptors) closeDescriptor(descriptor);
+        this.#inherited.clear();
       },
     };
   }

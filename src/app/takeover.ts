@@ -1,0 +1,70 @@
+/**
+ * Replacing a running evenkeel by a new process without refusing a connection: the new one is started with a channel on
+ * which it gets copies of all listening sockets, and the old one stops accepting only when the new one serves.
+ */
+import type { Timers } from "../base/clock.ts";
+import type { Environment } from "../config/load.ts";
+import { openDescriptorChannel, receiveDescriptors, sendDescriptors } from "../transport/descriptor-passing.ts";
+import { closeDescriptor } from "../transport/listening-socket.ts";
+import type { InheritedSockets } from "./sockets.ts";
+
+const VARIABLE = "EVENKEEL_TAKEOVER";
+const CHANNEL = 3;
+const START_TIMEOUT_MS = 30_000;
+
+export interface HandOverOptions {
+  readonly command: readonly string[];
+  readonly sockets: InheritedSockets;
+  readonly environment: Environment;
+  readonly timers: Timers;
+}
+
+/** Starts the new process; resolves to "" once it serves, or to the reason why it does not. */
+export function handOver({ command, sockets, environment, timers }: HandOverOptions): Promise<string> {
+  return new Promise((resolve) => {
+    const [near, far] = openDescriptorChannel();
+    const addresses = Object.entries(sockets);
+    const counts = addresses.map(([address, descriptors]) => ({ address, count: descriptors.length }));
+    sendDescriptors(
+      near,
+      JSON.stringify(counts),
+      addresses.flatMap(([, descriptors]) => descriptors),
+    );
+    let settled = false;
+    const settle = (problem: string): void => {
+      if (settled) return;
+      settled = true;
+      timer.stop();
+      closeDescriptor(near);
+      resolve(problem);
+    };
+    const child = Bun.spawn([...command], {
+      stdio: ["inherit", "inherit", "inherit", far],
+      env: { ...environment, [VARIABLE]: "1" },
+      ipc: () => settle(""),
+      serialization: "json",
+      onExit: (_process, code, signal) => settle(`it ended (${signal ?? `exit code ${code}`})`),
+    });
+    closeDescriptor(far);
+    const timer = timers.after(START_TIMEOUT_MS, () => {
+      child.kill("SIGKILL");
+      settle("it did not serve in time");
+    });
+    child.unref();
+  });
+}
+
+/** The sockets that this process was started with, by address. */
+export function inheritedSockets(environment: Environment): InheritedSockets {
+  if (environment[VARIABLE] !== "1") return {};
+  const message = receiveDescriptors(CHANNEL);
+  closeDescriptor(CHANNEL);
+  if (message === undefined) return {};
+  let next = 0;
+  const entries = (JSON.parse(message.text) as { address: string; count: number }[]).map(({ address, count }) => {
+    const descriptors = message.descriptors.slice(next, next + count);
+    next += count;
+    return [address, descriptors] as const;
+  });
+  return Object.fromEntries(entries);
+}

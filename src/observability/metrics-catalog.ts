@@ -1,0 +1,98 @@
+/** Every metric there is: the reference page and the exposition are both made from this table. */
+
+export interface Metric {
+  readonly type: "counter" | "gauge" | "histogram";
+  readonly labels: readonly string[];
+  readonly help: string;
+}
+
+export const METRICS = {
+  evenkeel_build_info: { type: "gauge", labels: ["version"], help: "Always 1; the version is in the label." },
+  evenkeel_config_generation: {
+    type: "gauge",
+    labels: [],
+    help: "Configurations tried since the start, the first included.",
+  },
+  evenkeel_config_last_reload_success: {
+    type: "gauge",
+    labels: [],
+    help: "1 when the last reload was good, 0 when it was refused.",
+  },
+  evenkeel_workers: { type: "gauge", labels: [], help: "Workers that are serving." },
+  evenkeel_worker_restarts_total: { type: "counter", labels: [], help: "Workers that ended and were replaced." },
+  evenkeel_worker_memory_bytes: { type: "gauge", labels: ["worker"], help: "Resident memory of a worker." },
+  evenkeel_listener_connections_total: { type: "counter", labels: ["listener"], help: "Connections accepted." },
+  evenkeel_listener_connections_open: { type: "gauge", labels: ["listener"], help: "Connections open now." },
+  evenkeel_listener_connections_rejected_total: {
+    type: "counter",
+    labels: ["listener"],
+    help: "Connections refused because there were too many.",
+  },
+  evenkeel_listener_requests_total: { type: "counter", labels: ["listener"], help: "Exchanges ended." },
+  evenkeel_listener_received_bytes_total: { type: "counter", labels: ["listener"], help: "Bytes of requests." },
+  evenkeel_listener_sent_bytes_total: { type: "counter", labels: ["listener"], help: "Bytes of answers." },
+  evenkeel_route_responses_total: {
+    type: "counter",
+    labels: ["route", "class"],
+    help: "Exchanges ended, by class of status; none when no answer was sent.",
+  },
+  evenkeel_route_request_duration_seconds: {
+    type: "histogram",
+    labels: ["route"],
+    help: "From the first byte of a request to the last of its answer.",
+  },
+  evenkeel_pool_retries_total: { type: "counter", labels: ["pool"], help: "Attempts after the first." },
+  evenkeel_pool_queued_total: { type: "counter", labels: ["pool"], help: "Requests that had to wait for an endpoint." },
+  evenkeel_pool_waiting: { type: "gauge", labels: ["pool"], help: "Requests waiting now." },
+  evenkeel_pool_refused_total: { type: "counter", labels: ["pool"], help: "Requests that never got an endpoint." },
+  evenkeel_endpoint_attempts_total: { type: "counter", labels: ["pool", "endpoint"], help: "Attempts begun." },
+  evenkeel_endpoint_failures_total: {
+    type: "counter",
+    labels: ["pool", "endpoint"],
+    help: "Attempts that failed: no connection, no answer, or a broken one.",
+  },
+  evenkeel_endpoint_in_flight: { type: "gauge", labels: ["pool", "endpoint"], help: "Exchanges in flight now." },
+  evenkeel_endpoint_eligible: {
+    type: "gauge",
+    labels: ["pool", "endpoint"],
+    help: "1 when the endpoint may be picked.",
+  },
+  evenkeel_endpoint_weight: { type: "gauge", labels: ["pool", "endpoint"], help: "Weight now." },
+  evenkeel_endpoint_state: {
+    type: "gauge",
+    labels: ["pool", "endpoint", "state"],
+    help: "1 for the state that its health checks have come to.",
+  },
+  evenkeel_endpoint_connections_opened_total: {
+    type: "counter",
+    labels: ["pool", "endpoint"],
+    help: "Connections made.",
+  },
+  evenkeel_endpoint_connections_open: {
+    type: "gauge",
+    labels: ["pool", "endpoint"],
+    help: "Connections open now, idle ones included.",
+  },
+  evenkeel_endpoint_received_bytes_total: {
+    type: "counter",
+    labels: ["pool", "endpoint"],
+    help: "Bytes received from the endpoint.",
+  },
+  evenkeel_endpoint_sent_bytes_total: {
+    type: "counter",
+    labels: ["pool", "endpoint"],
+    help: "Bytes of request heads and the bodies sent with them.",
+  },
+  evenkeel_endpoint_first_byte_seconds: {
+    type: "histogram",
+    labels: ["pool", "endpoint"],
+    help: "From sending a request to the first byte of its answer.",
+  },
+  evenkeel_refusals_total: {
+    type: "counter",
+    labels: ["reason"],
+    help: "Exchanges that evenkeel itself ended, by reason.",
+  },
+} as const satisfies Record<string, Metric>;
+
+export type MetricName = keyof typeof METRICS;

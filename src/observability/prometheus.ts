@@ -1,0 +1,165 @@
+/** The metrics as Prometheus reads them (text format 0.0.4). */
+import { METRICS, type Metric, type MetricName } from "./metrics-catalog.ts";
+import {
+  DURATION_BUCKETS_MS,
+  ENDPOINT,
+  type Kind,
+  LISTENER,
+  type MetricsTable,
+  POOL,
+  REASONS,
+  ROUTE,
+} from "./metrics-table.ts";
+
+/** Rows by name, and what is known besides the table. */
+export interface MetricsInput {
+  readonly table: MetricsTable;
+  readonly listeners: Readonly<Record<string, number>>;
+  readonly routes: Readonly<Record<string, number>>;
+  readonly pools: Readonly<Record<string, number>>;
+  readonly endpoints: readonly EndpointMetrics[];
+  readonly version: string;
+  readonly generation: number;
+  readonly lastReloadGood: boolean;
+  readonly workers: readonly { readonly memoryBytes: number }[];
+  readonly restarts: number;
+}
+
+export interface EndpointMetrics {
+  readonly pool: string;
+  readonly id: string;
+  readonly row: number;
+  readonly status: string;
+  readonly inFlight: number;
+  readonly eligible: boolean;
+  readonly weight: number;
+}
+
+const STATES = ["checking", "healthy", "unhealthy"] as const;
+const CLASSES = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"] as const;
+
+export function renderMetrics(input: MetricsInput): string {
+  const page = new Page();
+  renderProcess(page, input);
+  renderListeners(page, input);
+  renderRoutes(page, input);
+  renderPools(page, input);
+  renderEndpoints(page, input);
+  REASONS.forEach((reason, row) => {
+    const count = input.table.read("reason", row, 0);
+    if (count > 0) page.sample("evenkeel_refusals_total", { reason }, count);
+  });
+  return page.text();
+}
+
+function renderProcess(page: Page, input: MetricsInput): void {
+  page.sample("evenkeel_build_info", { version: input.version }, 1);
+  page.sample("evenkeel_config_generation", {}, input.generation);
+  page.sample("evenkeel_config_last_reload_success", {}, input.lastReloadGood ? 1 : 0);
+  page.sample("evenkeel_workers", {}, input.workers.length);
+  page.sample("evenkeel_worker_restarts_total", {}, input.restarts);
+  input.workers.forEach(({ memoryBytes }, worker) => {
+    page.sample("evenkeel_worker_memory_bytes", { worker: String(worker) }, memoryBytes);
+  });
+}
+
+function renderListeners(page: Page, { table, listeners }: MetricsInput): void {
+  for (const [listener, row] of Object.entries(listeners)) {
+    const read = (field: number): number => table.read("listener", row, field);
+    page.sample("evenkeel_listener_connections_total", { listener }, read(LISTENER.connections));
+    page.sample("evenkeel_listener_connections_open", { listener }, read(LISTENER.open));
+    page.sample("evenkeel_listener_connections_rejected_total", { listener }, read(LISTENER.rejected));
+    page.sample("evenkeel_listener_requests_total", { listener }, read(LISTENER.requests));
+    page.sample("evenkeel_listener_received_bytes_total", { listener }, read(LISTENER.bytesIn));
+    page.sample("evenkeel_listener_sent_bytes_total", { listener }, read(LISTENER.bytesOut));
+  }
+}
+
+function renderRoutes(page: Page, { table, routes }: MetricsInput): void {
+  for (const [route, row] of Object.entries(routes)) {
+    const counts = CLASSES.map((_, index) => table.read("route", row, ROUTE.statusClass + index));
+    counts.forEach((count, index) => {
+      const name = CLASSES[index] as string;
+      if (count > 0 || name === "2xx") page.sample("evenkeel_route_responses_total", { route, class: name }, count);
+    });
+    // Thousands of routes that nobody uses would be thousands of empty histograms.
+    if (counts.some((count) => count > 0)) {
+      page.histogram("evenkeel_route_request_duration_seconds", { route }, table, "route", row, ROUTE.duration);
+    }
+  }
+}
+
+function renderPools(page: Page, { table, pools }: MetricsInput): void {
+  for (const [pool, row] of Object.entries(pools)) {
+    page.sample("evenkeel_pool_retries_total", { pool }, table.read("pool", row, POOL.retries));
+    page.sample("evenkeel_pool_queued_total", { pool }, table.read("pool", row, POOL.queued));
+    page.sample("evenkeel_pool_waiting", { pool }, table.read("pool", row, POOL.waiting));
+    page.sample("evenkeel_pool_refused_total", { pool }, table.read("pool", row, POOL.refused));
+  }
+}
+
+function renderEndpoints(page: Page, { table, endpoints }: MetricsInput): void {
+  for (const { pool, id, row, status, inFlight, eligible, weight } of endpoints) {
+    const labels = { pool, endpoint: id };
+    const read = (field: number): number => table.read("endpoint", row, field);
+    page.sample("evenkeel_endpoint_attempts_total", labels, read(ENDPOINT.attempts));
+    page.sample("evenkeel_endpoint_failures_total", labels, read(ENDPOINT.failures));
+    page.sample("evenkeel_endpoint_in_flight", labels, inFlight);
+    page.sample("evenkeel_endpoint_eligible", labels, eligible ? 1 : 0);
+    page.sample("evenkeel_endpoint_weight", labels, weight);
+    for (const state of STATES) page.sample("evenkeel_endpoint_state", { ...labels, state }, state === status ? 1 : 0);
+    page.sample("evenkeel_endpoint_connections_opened_total", labels, read(ENDPOINT.connectionsOpened));
+    page.sample("evenkeel_endpoint_connections_open", labels, read(ENDPOINT.connectionsOpen));
+    page.sample("evenkeel_endpoint_received_bytes_total", labels, read(ENDPOINT.bytesIn));
+    page.sample("evenkeel_endpoint_sent_bytes_total", labels, read(ENDPOINT.bytesOut));
+    page.histogram("evenkeel_endpoint_first_byte_seconds", labels, table, "endpoint", row, ENDPOINT.firstByte);
+  }
+}
+
+type Labels = Readonly<Record<string, string>>;
+
+/** Gathers samples by metric: a family must stand together, whatever order its samples come in. */
+class Page {
+  readonly #families = new Map<MetricName, string[]>();
+
+  sample(name: MetricName, labels: Labels, value: number): void {
+    this.#lines(name).push(`${name}${labelText(labels)} ${value}\n`);
+  }
+
+  /** `firstField` is where the buckets begin in the row; the sum follows them. */
+  histogram(name: MetricName, labels: Labels, table: MetricsTable, kind: Kind, row: number, firstField: number): void {
+    const lines = this.#lines(name);
+    let cumulative = 0;
+    DURATION_BUCKETS_MS.forEach((boundMs, bucket) => {
+      cumulative += table.read(kind, row, firstField + bucket);
+      lines.push(`${name}_bucket${labelText({ ...labels, le: String(boundMs / 1_000) })} ${cumulative}\n`);
+    });
+    const buckets = DURATION_BUCKETS_MS.length;
+    cumulative += table.read(kind, row, firstField + buckets);
+    lines.push(`${name}_bucket${labelText({ ...labels, le: "+Inf" })} ${cumulative}\n`);
+    lines.push(`${name}_sum${labelText(labels)} ${table.read(kind, row, firstField + buckets + 1) / 1_000}\n`);
+    lines.push(`${name}_count${labelText(labels)} ${cumulative}\n`);
+  }
+
+  text(): string {
+    let text = "";
+    for (const [name, lines] of this.#families) {
+      const { help, type }: Metric = METRICS[name];
+      text += `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join("")}`;
+    }
+    return text;
+  }
+
+  #lines(name: MetricName): string[] {
+    const lines = this.#families.get(name) ?? [];
+    this.#families.set(name, lines);
+    return lines;
+  }
+}
+
+function labelText(labels: Labels): string {
+  const parts = Object.entries(labels).map(
+    ([name, value]) => `${name}="${value.replace(/\\/g, "\\\\").replace(/"/g, '\\"').replace(/\n/g, "\\n")}"`,
+  );
+  return parts.length === 0 ? "" : `{${parts.join(",")}}`;
+}
