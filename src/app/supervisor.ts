@@ -189,9 +189,10 @@ export class Supervisor {
   }
 
   async #prepareAll(update: WorkerUpdate, descriptors: (worker: number) => Record<string, number>): Promise<void> {
-    const results = await Promise.allSettled(
-      this.#links.map((link, worker) => link?.prepare(update, descriptors(worker))),
+    const prepared = this.#links.flatMap((link, worker) =>
+      link === undefined ? [] : [link.prepare(update, descriptors(worker))],
     );
+    const results = await Promise.allSettled(prepared);
     const failed = results.find((result) => result.status === "rejected");
     if (failed !== undefined) throw failed.reason;
   }

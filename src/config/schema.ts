@@ -1,10 +1,9 @@
 /** The whole configuration. Each domain owns its part; this file only puts them together. */
 import { z } from "zod";
-import { adminSchema } from "../admin/schema.ts";
 import { duration, name } from "../base/schema.ts";
 import { routeSchema } from "../http/schema.ts";
 import { listenerSchema } from "../listeners/schema.ts";
-import { accessLogSchema, logSchema } from "../observability/schema.ts";
+import { accessLogSchema, adminSchema, logSchema } from "../observability/schema.ts";
 import { poolSchema } from "../pools/schema.ts";
 
 export const configSchema = z.strictObject({

@@ -23,6 +23,8 @@ const LINGER_MS = 2_000;
 const LINGER_BYTES = 4 * 1_048_576;
 /** A client that has finished sending may be waiting for its answer, or be gone. It gets this long. */
 const HALF_CLOSED_MS = 5_000;
+/** An idle connection that has brought nothing for this long will hardly bring anything in the moment it is closed. */
+const DRAIN_IDLE_MS = 1_000;
 /** A slow body is not held against a client before this. */
 const BODY_RATE_GRACE_MS = 10_000;
 /** Answers up to this size leave in one write with their head. */
@@ -54,6 +56,7 @@ export class ClientConnection extends Connection implements ClientSide {
   #headStartedMs = 0;
   #exchange: Exchange | undefined;
   #keepAlive = true;
+  #draining = false;
   #coding: BodyCoding = "as-is";
   #peerEnded = false;
   #bodyStartedMs = 0;
@@ -129,10 +132,12 @@ export class ClientConnection extends Connection implements ClientSide {
     else if (this.#peerEnded) this.#breakConnection(exchange, "E_CLIENT_CLOSED");
   }
 
-  /** The listener is stopping: idle connections close now, busy ones after their answer. */
+  /** The listener is stopping: busy connections close after their answer, idle ones soon. */
   drain(): void {
-    if (this.isIdle) this.close();
-    else this.#keepAlive = false;
+    this.#draining = true;
+    this.#keepAlive = false;
+    // Not at once: a request that is on its way right now would be lost.
+    if (this.isIdle) this.deadlineMs = Math.min(this.deadlineMs, this.#context.clock.now() + DRAIN_IDLE_MS);
   }
 
   // ---- Reading requests
@@ -188,7 +193,8 @@ export class ClientConnection extends Connection implements ClientSide {
     this.#requests++;
     const persistent =
       head.minorVersion === 1 ? !head.connectionClose : head.connectionKeepAlive && !head.connectionClose;
-    this.#keepAlive = persistent && !this.#context.draining && this.#requests < settings.maxRequestsPerConnection;
+    this.#keepAlive =
+      persistent && !this.#draining && !this.#context.draining && this.#requests < settings.maxRequestsPerConnection;
 
     if (exchange.form === "bad") return this.#refuseExchange(exchange, "E_BAD_TARGET", end);
     if (exchange.form === "authority") return this.#refuseExchange(exchange, "E_CONNECT_REFUSED", end);

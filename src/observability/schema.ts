@@ -1,4 +1,4 @@
-/** Access log and program log. */
+/** Access log, program log, and the listener for metrics and health. */
 import { z } from "zod";
 
 export const accessLogSchema = z
@@ -25,6 +25,20 @@ export const logSchema = z
   })
   .prefault({})
   .describe("Messages about evenkeel itself.");
+
+export const adminSchema = z
+  .union([
+    z.literal(false),
+    z.strictObject({
+      address: z
+        .string()
+        .min(1)
+        .default("127.0.0.1:9900")
+        .describe("Where to listen for `/metrics`, `/healthz` and `/readyz`. Has no authentication: keep it private."),
+    }),
+  ])
+  .prefault({})
+  .describe("Metrics and health of evenkeel itself; `false` turns it off.");
 
 export type AccessLogConfig = z.output<typeof accessLogSchema>;
 export type LogConfig = z.output<typeof logSchema>;

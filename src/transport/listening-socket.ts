@@ -83,7 +83,7 @@ function socketAddress(family: number, host: string, port: number): Uint8Array {
   view.setUint16(0, family, true);
   view.setUint16(2, port);
   if (family === AF_INET) view.setUint32(4, parseIpv4(host) ?? 0);
-  else (parseIp(host) ?? [0, 0, 0, 0]).forEach((word, index) => void view.setUint32(8 + index * 4, word));
+  else for (const [index, word] of (parseIp(host) ?? [0, 0, 0, 0]).entries()) view.setUint32(8 + index * 4, word);
   return bytes;
 }
 

@@ -8,7 +8,7 @@ import { ENDPOINT, type MetricsWriter } from "../observability/metrics-table.ts"
 import { type Connection, connectionHandlers } from "../transport/connection.ts";
 import { type DeadlineSweep, NEVER } from "../transport/deadlines.ts";
 import type { ConnectionsConfig } from "./schema.ts";
-import { type Borrower, UpstreamConnection } from "./upstream-connection.ts";
+import { type Borrower, type ConnectionHome, UpstreamConnection } from "./upstream-connection.ts";
 
 export interface ConnectionPoolContext {
   readonly clock: Clock;
@@ -16,7 +16,7 @@ export interface ConnectionPoolContext {
   readonly metrics: MetricsWriter;
 }
 
-export class ConnectionPool {
+export class ConnectionPool implements ConnectionHome {
   readonly #host: string;
   readonly #port: number;
   readonly #cells: number;

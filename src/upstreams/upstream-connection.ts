@@ -2,7 +2,6 @@
 import type { ErrorCode } from "../base/errors.ts";
 import { Connection } from "../transport/connection.ts";
 import { NEVER } from "../transport/deadlines.ts";
-import type { ConnectionPool } from "./connection-pool.ts";
 
 /** Whoever has a connection on loan. All calls come from the event loop, never from within a call to the connection. */
 export interface Borrower {
@@ -18,10 +17,19 @@ export interface Borrower {
   onUpstreamDeadline(nowMs: number): void;
 }
 
+/** Where a connection belongs: the pool that made it. */
+export interface ConnectionHome {
+  connected(): void;
+  /** Takes it back after a complete exchange. */
+  giveBack(connection: UpstreamConnection): void;
+  /** It is gone, or was never made. */
+  forget(connection: UpstreamConnection): void;
+}
+
 type State = "connecting" | "idle" | "lent" | "closed";
 
 export class UpstreamConnection extends Connection {
-  readonly pool: ConnectionPool;
+  readonly pool: ConnectionHome;
   readonly bornMs: number;
   /** Whether an exchange has ended on it before: the endpoint may close it just as the next one begins. */
   reused = false;
@@ -31,7 +39,7 @@ export class UpstreamConnection extends Connection {
   borrower: Borrower | undefined;
   #peerEnded = false;
 
-  constructor(pool: ConnectionPool, borrower: Borrower, nowMs: number) {
+  constructor(pool: ConnectionHome, borrower: Borrower, nowMs: number) {
     super();
     this.pool = pool;
     this.borrower = borrower;

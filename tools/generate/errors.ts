@@ -1,0 +1,18 @@
+import { ERRORS } from "../../src/base/errors.ts";
+
+export function errorsPage(): string {
+  let page =
+    "# Reasons\n\nGenerated from the error table. These codes stand in the access log (`reason`), in `evenkeel_refusals_total` and in\n";
+  page += "error answers whenever evenkeel itself ended an exchange. Status 0: nobody was left to answer.\n\n";
+  page += "| code | status | caused by | tried again | meaning |\n|---|---|---|---|---|\n";
+  const source = { downstream: "the client", upstream: "the endpoint", internal: "evenkeel or its configuration" };
+  const retry = {
+    never: "never",
+    always: "yes",
+    "if-reused": "on a kept-alive connection, when the method is idempotent",
+  };
+  for (const [code, row] of Object.entries(ERRORS)) {
+    page += `| \`${code}\` | ${row.status} | ${source[row.source]} | ${retry[row.retry]} | ${row.message} |\n`;
+  }
+  return page;
+}
