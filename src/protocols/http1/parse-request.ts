@@ -13,14 +13,14 @@ const VERSION = Buffer.from("HTTP/1.");
  */
 export function parseRequestHead(head: Head, end: number, limits: HeadLimits): ParseResult {
   const result = head.mayHaveLine(end) ? parseLines(head, end, limits.fields) : head.waitForLine(end);
-  if (result === MORE && end - head.start >= limits.bytes) return head.fail(tooLong(head));
-  if (result === DONE && head.position - head.start > limits.bytes) return head.fail(tooLong(head));
+  if (result === MORE && end - head.start >= limits.bytes) return head.fail(tooLong(head, limits.bytes));
+  if (result === DONE && head.position - head.start > limits.bytes) return head.fail(tooLong(head, limits.bytes));
   return result;
 }
 
-function tooLong(head: Head): "E_TARGET_TOO_LONG" | "E_HEAD_TOO_LARGE" {
+function tooLong(head: Head, limit: number): "E_TARGET_TOO_LONG" | "E_HEAD_TOO_LARGE" {
   // A first line that alone is over the limit is the target's doing; otherwise blame the headers.
-  return head.fieldsStart === 0 ? "E_TARGET_TOO_LONG" : "E_HEAD_TOO_LARGE";
+  return head.fieldsStart === 0 || head.fieldsStart - head.start > limit ? "E_TARGET_TOO_LONG" : "E_HEAD_TOO_LARGE";
 }
 
 function parseLines(head: Head, end: number, maxFields: number): ParseResult {

@@ -1,0 +1,104 @@
+/** A data path in this process, with real sockets on both sides, for tests of what goes over the wire. */
+import { createDataPath } from "../../src/app/create-data-path.ts";
+import type { DataPath } from "../../src/app/data-path.ts";
+import { privateMemory, type SharedTables } from "../../src/app/memory.ts";
+import { type Clock, systemClock, systemTimers, type Timers } from "../../src/base/clock.ts";
+import { seededRandom } from "../../src/base/random.ts";
+import { type Config, type ConfigInput, configSchema } from "../../src/config/schema.ts";
+import { silentLog } from "../../src/observability/log.ts";
+import { LISTENER } from "../../src/observability/metrics-table.ts";
+import { openListeningSocket, portOf } from "../../src/transport/listening-socket.ts";
+import type { EndpointSpec } from "../../src/upstreams/endpoint.ts";
+
+export interface Balancer {
+  readonly port: number;
+  readonly dataPath: DataPath;
+  readonly tables: SharedTables;
+  /** Exchanges in flight on all endpoints. */
+  inFlight(): number;
+  openConnections(): number;
+  setEligible(pool: string, index: number, eligible: boolean): void;
+  /** Sum of a field over the rows of all listeners. */
+  requests(): number;
+  reload(input: ConfigInput): void;
+  stop(): Promise<void>;
+}
+
+export interface BalancerOptions {
+  readonly clock?: Clock;
+  readonly timers?: Timers;
+}
+
+/** Serves `input` on a free port of its first listener. Every endpoint counts as healthy. */
+export function startBalancer(input: ConfigInput, options: BalancerOptions = {}): Balancer {
+  const tables = privateMemory();
+  const dataPath = createDataPath({
+    worker: 0,
+    endpointTable: tables.endpoints,
+    metrics: tables.metrics,
+    counters: tables.counters(0),
+    clock: options.clock ?? systemClock,
+    timers: options.timers ?? systemTimers,
+    random: seededRandom(1),
+    log: silentLog,
+  });
+  const rows = new Map<string, number>();
+  const descriptor = openListeningSocket("127.0.0.1", 0);
+  let generation = 0;
+  const serve = (config: Config, descriptors: Record<string, number>): void => {
+    dataPath.prepare(updateOf(config, ++generation, rows, tables), descriptors);
+    dataPath.commit();
+  };
+  const first = configSchema.parse({ accessLog: false, ...input });
+  serve(first, { [Object.keys(first.listeners)[0] as string]: descriptor });
+  return {
+    port: portOf(descriptor),
+    dataPath,
+    tables,
+    inFlight: () => [...rows.values()].reduce((sum, row) => sum + tables.endpoints.inFlight(row), 0),
+    openConnections: () => dataPath.openConnections(),
+    setEligible: (pool, index, eligible) => {
+      const row = [...rows].filter(([name]) => name.startsWith(`${pool} `))[index]?.[1];
+      if (row !== undefined) tables.endpoints.setEligible(row, eligible);
+    },
+    requests: () => tables.metrics.read("listener", 0, LISTENER.requests),
+    reload: (next) => serve(configSchema.parse({ accessLog: false, ...next }), {}),
+    stop: () => dataPath.close(),
+  };
+}
+
+function updateOf(
+  config: Config,
+  generation: number,
+  rows: Map<string, number>,
+  tables: SharedTables,
+): Parameters<DataPath["prepare"]>[0] {
+  const endpoints = Object.fromEntries(
+    Object.entries(config.pools).map(([pool, { endpoints: list }]) => [
+      pool,
+      list.map(({ address, weight, tier, maxConnections }): EndpointSpec => {
+        const id = address ?? "";
+        const row = rows.get(`${pool} ${id}`) ?? rows.size;
+        const isNew = !rows.has(`${pool} ${id}`);
+        rows.set(`${pool} ${id}`, row);
+        if (isNew) tables.endpoints.setEligible(row, true);
+        tables.endpoints.setWeight(row, weight);
+        const colon = id.lastIndexOf(":");
+        return { id, host: id.slice(0, colon), port: Number(id.slice(colon + 1)), tier, maxConnections, row };
+      }),
+    ]),
+  );
+  const numbered = (names: readonly string[]) => Object.fromEntries(names.map((name, index) => [name, index]));
+  const routes = config.routes.map((route, index) => route.name ?? `route-${index + 1}`);
+  const listeners = Object.keys(config.listeners);
+  return {
+    generation,
+    config,
+    endpoints,
+    rows: {
+      listeners: numbered(listeners),
+      routes: numbered([...routes, ...listeners.map((name) => `${name}-default`)]),
+      pools: numbered(Object.keys(config.pools)),
+    },
+  };
+}
