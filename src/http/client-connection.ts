@@ -333,7 +333,13 @@ export class ClientConnection extends Connection implements ClientSide {
     if (isOld && (framing === "close" || framing === "chunked")) this.#keepAlive = false;
     if (exchange.head.expectContinue && !exchange.body.complete) this.#keepAlive = false;
     if (this.#context.draining) this.#keepAlive = false;
-    writeResponseHead(writer, response, this.#coding, isTunnel ? "" : this.#connectionLine(exchange), date.line());
+    writeResponseHead(
+      writer,
+      response,
+      { coding: this.#coding, keepsChunks: this.takesChunks(framing) },
+      isTunnel ? "" : this.#connectionLine(exchange),
+      head.hasDate ? "" : date.line(),
+    );
     if (isTunnel) this.#state = "tunnel";
 
     if (this.#coding === "chunk" && end > start) {
@@ -400,7 +406,17 @@ export class ClientConnection extends Connection implements ClientSide {
   }
 
   resumeBody(): void {
-    if (this.#waiting === undefined || this.#state === "tunnel") this.#resumeReading();
+    if (this.#state === "tunnel") this.#passWaitingOn();
+    if (this.#waiting === undefined) this.#resumeReading();
+  }
+
+  /** What the client sent behind its upgrade request belongs to the new protocol. */
+  #passWaitingOn(): void {
+    const waiting = this.#waiting;
+    if (waiting === undefined) return;
+    this.#waiting = undefined;
+    this.#exchange?.attempt?.onRequestBody(waiting, 0, this.#waitingLength);
+    this.#waitingLength = 0;
   }
 
   #readWaiting(): void {

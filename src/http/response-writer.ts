@@ -19,17 +19,17 @@ export type ConnectionLine = "" | "Connection: keep-alive\r\n" | "Connection: cl
 export function writeResponseHead(
   writer: ByteWriter,
   response: ResponseHead,
-  coding: BodyCoding,
+  body: { readonly coding: BodyCoding; readonly keepsChunks: boolean },
   connection: ConnectionLine,
   dateLine: string,
 ): void {
-  const { head, framing } = response;
+  const { head } = response;
   writer.clear();
-  dropFraming(head, framing === "chunked" && coding === "as-is");
+  dropFraming(head, body.keepsChunks);
   writer.copy(head.bytes, head.start, head.fieldsStart);
   if (head.minorVersion === 0) writer.bytes[MINOR_VERSION] = ONE;
   writeHeadFields(writer, head);
-  if (coding === "chunk") writer.text("Transfer-Encoding: chunked\r\n");
+  if (body.coding === "chunk") writer.text("Transfer-Encoding: chunked\r\n");
   if (!head.hasDate) writer.text(dateLine);
   if (connection !== "") writer.text(connection);
   if (response.appended !== "") writer.text(response.appended);

@@ -1,0 +1,318 @@
+/** The life of exchanges when things go wrong: retries, timeouts, limits, queues, clients that leave or do not read. */
+import { afterEach, expect, test } from "bun:test";
+import { connect } from "node:net";
+import { FakeClock } from "../../src/base/fake-clock.ts";
+import type { ConfigInput } from "../../src/config/schema.ts";
+import { type Balancer, startBalancer } from "../support/balancer.ts";
+import { countResponses, sendRaw, statusOf } from "../support/raw-client.ts";
+import { type RawEndpoint, response, startEchoEndpoint, startRawEndpoint } from "../support/raw-endpoint.ts";
+
+const running: { stop(): unknown }[] = [];
+
+afterEach(async () => {
+  for (const item of running.splice(0).reverse()) await item.stop();
+});
+
+function use<Item extends { stop(): unknown }>(item: Item): Item {
+  running.push(item);
+  return item;
+}
+
+type PoolInput = NonNullable<ConfigInput["pools"]>[string];
+type ListenerInput = ConfigInput["listeners"][string];
+
+function serve(
+  endpoints: PoolInput["endpoints"],
+  pool: Partial<PoolInput> = {},
+  listener: Partial<ListenerInput> = {},
+  clock?: FakeClock,
+): Balancer {
+  const config = {
+    listeners: { web: { address: "127.0.0.1:0", pool: "app", ...listener } },
+    pools: { app: { endpoints, ...pool } },
+  };
+  return use(startBalancer(config, clock === undefined ? {} : { clock, timers: clock }));
+}
+
+const GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const one = { until: (all: string) => countResponses(all) >= 1 };
+const ok = (): RawEndpoint =>
+  use(startRawEndpoint((socket, _all, piece) => piece.endsWith("\r\n\r\n") && socket.write(response("ok"))));
+
+/** A port on which nobody listens. */
+function deadAddress(): string {
+  const server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+  const { port } = server;
+  server.stop(true);
+  return `127.0.0.1:${port}`;
+}
+
+/** Lets the sockets catch up, without the test's clock moving. */
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+  await Bun.sleep(5);
+}
+
+test("a refused connection goes to another endpoint, whatever the method", async () => {
+  const balancer = serve([deadAddress(), ok().address], { balance: "round-robin" });
+  for (let index = 0; index < 6; index++) {
+    const { text } = await sendRaw(balancer.port, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n\r\n", one);
+    expect(statusOf(text)).toBe(200);
+  }
+});
+
+test("all endpoints dead: 502 after the tries that are allowed", async () => {
+  const balancer = serve([deadAddress(), deadAddress()]);
+  const { text } = await sendRaw(balancer.port, GET, one);
+  expect(statusOf(text)).toBe(502);
+  expect(balancer.inFlight()).toBe(0);
+});
+
+test("no eligible endpoint: 503 with Retry-After", async () => {
+  const balancer = serve([ok().address]);
+  balancer.setEligible("app", 0, false);
+  const { text } = await sendRaw(balancer.port, GET, one);
+  expect(statusOf(text)).toBe(503);
+  expect(text).toContain("Retry-After: 5\r\n");
+});
+
+for (const [method, expected] of [
+  ["GET", 200],
+  ["POST", 502],
+] as const) {
+  test(`a kept-alive connection that dies under a ${method}`, async () => {
+    let requests = 0;
+    const endpoint = use(
+      startRawEndpoint((socket) => {
+        requests++;
+        if (requests === 2) socket.reset();
+        else socket.write(response("ok"));
+      }),
+    );
+    const balancer = serve([endpoint.address]);
+    await sendRaw(balancer.port, GET, one);
+    const { text } = await sendRaw(balancer.port, `${method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n`, one);
+    expect(statusOf(text)).toBe(expected);
+    expect(requests).toBe(expected === 200 ? 3 : 2);
+  });
+}
+
+test("a fresh connection that dies is not tried again: the request may have been executed", async () => {
+  let requests = 0;
+  const endpoint = use(
+    startRawEndpoint((socket) => {
+      requests++;
+      socket.reset();
+    }),
+  );
+  const balancer = serve([endpoint.address]);
+  expect(statusOf((await sendRaw(balancer.port, GET, one)).text)).toBe(502);
+  expect(requests).toBe(1);
+});
+
+test("a backup is used only when the first tier is out", async () => {
+  const [main, backup] = [ok(), ok()];
+  const balancer = serve([main.address, { address: backup.address, tier: 1 }]);
+  await sendRaw(balancer.port, GET, one);
+  expect(backup.received.length).toBe(0);
+  balancer.setEligible("app", 0, false);
+  expect(statusOf((await sendRaw(balancer.port, GET, one)).text)).toBe(200);
+  expect(backup.received.length).toBe(1);
+});
+
+test("requests over maxConnections wait their turn, and not for ever", async () => {
+  const clock = new FakeClock();
+  const held: (() => void)[] = [];
+  const endpoint = use(startRawEndpoint((socket) => void held.push(() => socket.write(response("ok")))));
+  const balancer = serve(
+    [{ address: endpoint.address, maxConnections: 1 }],
+    { queue: { size: 2, timeout: "5s" } },
+    {},
+    clock,
+  );
+  const answers = [0, 1, 2, 3].map(() => sendRaw(balancer.port, GET, one));
+  await settle();
+  expect(balancer.inFlight()).toBe(1);
+  // One is with the endpoint, two wait, one too many is refused at once.
+  const first = await Promise.race(answers);
+  expect(statusOf(first.text)).toBe(503);
+  held.shift()?.();
+  await settle();
+  expect(balancer.inFlight()).toBe(1);
+  clock.advance(5_100);
+  await settle();
+  held.shift()?.();
+  const statuses = (await Promise.all(answers)).map(({ text }) => statusOf(text)).sort();
+  expect(statuses).toEqual([200, 200, 503, 503]);
+  expect(balancer.inFlight()).toBe(0);
+});
+
+test("an endpoint that does not answer: 504 after the response timeout", async () => {
+  const clock = new FakeClock();
+  const endpoint = use(startRawEndpoint(() => {}));
+  const balancer = serve([endpoint.address], {}, {}, clock);
+  const answer = sendRaw(balancer.port, GET, one);
+  await settle();
+  clock.advance(29_000);
+  await settle();
+  expect(balancer.inFlight()).toBe(1);
+  clock.advance(1_200);
+  expect(statusOf((await answer).text)).toBe(504);
+  expect(balancer.inFlight()).toBe(0);
+});
+
+test("an endpoint that stops in the middle of its answer: the answer is broken off", async () => {
+  const clock = new FakeClock();
+  const endpoint = use(startRawEndpoint((socket) => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")));
+  const balancer = serve([endpoint.address], {}, {}, clock);
+  const answer = sendRaw(balancer.port, GET);
+  await settle();
+  clock.advance(60_200);
+  const { text, closed } = await answer;
+  expect(text).toEndWith("abc");
+  expect(closed).toBe(true);
+});
+
+test("a head that does not come: 408; nothing at all: closed without a word", async () => {
+  const clock = new FakeClock();
+  const balancer = serve([ok().address], {}, {}, clock);
+  const half = sendRaw(balancer.port, "GET / HTTP/1.1\r\nHo");
+  const nothing = sendRaw(balancer.port, "");
+  await settle();
+  clock.advance(10_200);
+  await settle();
+  clock.advance(2_200);
+  expect(statusOf((await half).text)).toBe(408);
+  expect(await nothing).toEqual({ text: "", closed: true });
+});
+
+test("idle connections are closed in time", async () => {
+  const clock = new FakeClock();
+  const balancer = serve([ok().address], {}, {}, clock);
+  const answer = sendRaw(balancer.port, GET);
+  await settle();
+  clock.advance(74_000);
+  await settle();
+  expect(balancer.openConnections()).toBe(1);
+  clock.advance(1_200);
+  expect((await answer).closed).toBe(true);
+  expect(balancer.openConnections()).toBe(0);
+});
+
+test("a body that stalls or drips: 408", async () => {
+  const clock = new FakeClock();
+  const balancer = serve([use(startEchoEndpoint()).address], {}, {}, clock);
+  const stalled = sendRaw(balancer.port, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc");
+  await settle();
+  clock.advance(30_200);
+  await settle();
+  clock.advance(2_200);
+  expect(statusOf((await stalled).text)).toBe(408);
+
+  const socket = connect({ port: balancer.port, host: "127.0.0.1" });
+  let text = "";
+  socket.on("data", (bytes) => {
+    text += bytes.toString();
+  });
+  socket.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
+  for (let second = 0; second < 14 && text === ""; second++) {
+    socket.write("x");
+    await settle();
+    clock.advance(1_000);
+  }
+  await settle();
+  socket.destroy();
+  expect(statusOf(text)).toBe(408);
+  await settle();
+  expect(balancer.inFlight()).toBe(0);
+});
+
+test("a client that leaves gives everything back", async () => {
+  const endpoint = use(startRawEndpoint(() => {}));
+  const balancer = serve([endpoint.address]);
+  const socket = connect({ port: balancer.port, host: "127.0.0.1" });
+  socket.write(GET);
+  await settle();
+  expect(balancer.inFlight()).toBe(1);
+  socket.resetAndDestroy();
+  await settle();
+  expect(balancer.inFlight()).toBe(0);
+  expect(balancer.openConnections()).toBe(0);
+});
+
+test("limits on connections, per client and in all", async () => {
+  const balancer = serve([ok().address], {}, { maxConnectionsPerClient: 2 });
+  const sockets = [0, 1].map(() => connect({ port: balancer.port, host: "127.0.0.1" }));
+  await settle();
+  const refused = await sendRaw(balancer.port, GET);
+  expect(statusOf(refused.text)).toBe(503);
+  expect(refused.closed).toBe(true);
+  for (const socket of sockets) socket.destroy();
+  await settle();
+  expect(statusOf((await sendRaw(balancer.port, GET, one)).text)).toBe(200);
+});
+
+test("a connection is closed after its last request", async () => {
+  const balancer = serve([ok().address], {}, { maxRequestsPerConnection: 3 });
+  const { text, closed } = await sendRaw(balancer.port, GET.repeat(5));
+  expect(countResponses(text)).toBe(3);
+  expect(text.match(/^Connection: close\r$/gm)?.length).toBe(1);
+  expect(closed).toBe(true);
+});
+
+test("a slow reader of a large answer costs little memory, and gets all of it", async () => {
+  const size = 64 * 1_048_576;
+  const piece = Buffer.alloc(65_536, "x");
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch() {
+      let left = size;
+      const stream = new ReadableStream({
+        type: "direct",
+        async pull(controller: { write(bytes: Buffer): number | Promise<number>; flush(): unknown; end(): void }) {
+          while (left > 0) {
+            await controller.write(piece);
+            await controller.flush();
+            left -= piece.length;
+          }
+          controller.end();
+        },
+      } as never);
+      return new Response(stream, { headers: { "Content-Length": String(size) } });
+    },
+  });
+  running.push({ stop: () => server.stop(true) });
+  const balancer = serve([`127.0.0.1:${server.port}`]);
+  const socket = connect({ port: balancer.port, host: "127.0.0.1" });
+  socket.pause();
+  socket.write("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+  await Bun.sleep(300);
+  Bun.gc(true);
+  const before = process.memoryUsage.rss();
+  await Bun.sleep(500);
+  // Nobody reads: it must have come to a standstill long before the whole was taken in.
+  expect(process.memoryUsage.rss() - before).toBeLessThan(8 * 1_048_576);
+  let received = 0;
+  socket.on("data", (bytes) => {
+    received += bytes.length;
+  });
+  const done = new Promise((resolve) => socket.on("close", resolve));
+  socket.resume();
+  await done;
+  expect(received).toBeGreaterThan(size);
+});
+
+test("a reload does not disturb what is under way", async () => {
+  const endpoint = use(startRawEndpoint((socket) => setTimeout(() => socket.write(response("late")), 100)));
+  const balancer = serve([endpoint.address]);
+  const answer = sendRaw(balancer.port, GET, one);
+  await settle();
+  balancer.reload({
+    listeners: { web: { address: "127.0.0.1:0", pool: "other" } },
+    pools: { other: { endpoints: [ok().address] } },
+  });
+  expect((await answer).text).toEndWith("late");
+  expect((await sendRaw(balancer.port, GET, one)).text).toEndWith("ok");
+  expect(balancer.inFlight()).toBe(0);
+});
