@@ -1,0 +1,188 @@
+/** `npm run bench`: evenkeel beside nginx, HAProxy and Caddy, in one run, in turns. See bench/README.md. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpus, tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { idleMemory } from "./idle.ts";
+import { type Figures, measure, median } from "./measure.ts";
+import { caddy, evenkeel, haproxy, nginx, type Rival, type RunningRival, startBackends } from "./rivals.ts";
+import { SCENES, type Scene } from "./scenes.ts";
+
+const { values: options } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "5" },
+    seconds: { type: "string", default: "3" },
+    scenes: { type: "string", default: "" },
+    only: { type: "string", default: "" },
+    "write-results": { type: "boolean", default: false },
+  },
+});
+const rounds = Number(options.rounds);
+const seconds = Number(options.seconds);
+const LOAD_CPU = "1";
+/** Caddy takes several times as long; it is measured in the scenes that say something about it. */
+const CADDY_SCENES = new Set(["small, c=64", "small, c=512"]);
+
+interface SceneResult {
+  readonly scene: Scene;
+  readonly medians: Record<string, Figures>;
+}
+
+const rivals = [evenkeel, nginx, haproxy, caddy].filter(
+  (rival) => options.only === "" || options.only.split(",").includes(rival.name),
+);
+for (const rival of rivals) if (!rival.isInstalled()) console.log(`${rival.name} is not installed and left out`);
+const present = rivals.filter((rival) => rival.isInstalled());
+const folder = mkdtempSync(join(tmpdir(), "evenkeel-bench-"));
+const running = new Set<RunningRival>();
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(1));
+process.on("exit", () => {
+  for (const item of running) item.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+if (Bun.which("wrk") === null || !nginx.isInstalled()) {
+  console.error("the bench needs wrk and nginx: apt-get install wrk nginx haproxy");
+  process.exit(1);
+}
+running.add(await startBackends(folder, LOAD_CPU));
+const results: SceneResult[] = [];
+for (const scene of SCENES) if (scene.name.includes(options.scenes)) results.push(await runScene(scene));
+const idle = options.scenes === "" || "idle".includes(options.scenes) ? await runIdle() : {};
+report(results, idle);
+process.exit(0);
+
+async function runScene(scene: Scene): Promise<SceneResult> {
+  const config = { routes: 0, accessLog: false, ...scene.config };
+  const started = new Map<Rival, RunningRival>();
+  const taking = present.filter((rival) => rival !== caddy || CADDY_SCENES.has(scene.name));
+  for (const rival of taking) {
+    const item = await rival.start(folder, config);
+    running.add(item);
+    started.set(rival, item);
+  }
+  const samples = new Map<string, Figures[]>(taking.map((rival) => [rival.name, []]));
+  // A round more than counts, to warm up.
+  for (let round = 0; round <= rounds; round++) {
+    for (const [rival, item] of started) {
+      const figures = await measure(item, loadCommand(scene, rival.port));
+      if (round > 0) samples.get(rival.name)?.push(figures);
+    }
+  }
+  for (const item of started.values()) {
+    item.stop();
+    running.delete(item);
+  }
+  const medians = Object.fromEntries([...samples].map(([name, figures]) => [name, medianOf(figures)]));
+  printScene(scene, medians);
+  return { scene, medians };
+}
+
+function loadCommand(scene: Scene, port: number): string[] {
+  const command = [
+    "taskset",
+    "-c",
+    LOAD_CPU,
+    "wrk",
+    "-t1",
+    `-c${scene.connections}`,
+    `-d${seconds}s`,
+    "--latency",
+    "--timeout",
+    "10s",
+  ];
+  for (const header of scene.headers ?? []) command.push("-H", header);
+  if (scene.script !== undefined) {
+    const file = join(folder, "script.lua");
+    writeFileSync(file, scene.script);
+    command.push("-s", file);
+  }
+  return [...command, `http://127.0.0.1:${port}${scene.path}`];
+}
+
+function medianOf(samples: readonly Figures[]): Figures {
+  const of = (read: (figures: Figures) => number): number => median(samples.map(read));
+  return {
+    user: of(({ user }) => user),
+    system: of(({ system }) => system),
+    total: of(({ total }) => total),
+    requestsPerSecond: of(({ requestsPerSecond }) => requestsPerSecond),
+    p50Ms: of(({ p50Ms }) => p50Ms),
+    p99Ms: of(({ p99Ms }) => p99Ms),
+    memoryMiB: of(({ memoryMiB }) => memoryMiB),
+    errors: samples.reduce((sum, { errors }) => sum + errors, 0),
+  };
+}
+
+async function runIdle(): Promise<Record<string, number>> {
+  const perConnection: Record<string, number> = {};
+  for (const rival of present) {
+    const item = await rival.start(folder, { routes: 0, accessLog: false });
+    running.add(item);
+    perConnection[rival.name] = await idleMemory(item, rival.port);
+    item.stop();
+    running.delete(item);
+  }
+  return perConnection;
+}
+
+function printScene(scene: Scene, medians: Readonly<Record<string, Figures>>): void {
+  console.log(`\n${scene.name}`);
+  for (const [name, figures] of Object.entries(medians)) {
+    const { user, system, total, requestsPerSecond, p50Ms, p99Ms, memoryMiB, errors } = figures;
+    const cost = `${total.toFixed(1)} us (user ${user.toFixed(1)}, system ${system.toFixed(1)})`;
+    const wrong = errors > 0 ? `  ${errors} ERRORS` : "";
+    console.log(
+      `  ${name.padEnd(9)} ${cost.padEnd(36)} ${Math.round(requestsPerSecond)} requests/s  p50 ${p50Ms.toFixed(2)} p99 ${p99Ms.toFixed(2)} ms  ${memoryMiB.toFixed(0)} MiB${wrong}`,
+    );
+  }
+  for (const [rival, target, ratio] of ratios({ scene, medians })) {
+    console.log(`  ${ratio.toFixed(2)} of ${rival}'s (target ${target}): ${ratio <= target ? "met" : "MISSED"}`);
+  }
+}
+
+function ratios({ scene, medians }: SceneResult): [string, number, number][] {
+  return Object.entries(scene.targets).flatMap(([rival, target]): [string, number, number][] => {
+    const [ours, theirs] = [medians["evenkeel"], medians[rival]];
+    return ours === undefined || theirs === undefined ? [] : [[rival, target, ours.total / theirs.total]];
+  });
+}
+
+function report(all: readonly SceneResult[], idle: Readonly<Record<string, number>>): void {
+  const names = present.map(({ name }) => name);
+  let page = `# Measured\n\n${new Date().toISOString().slice(0, 10)}, ${cpus()[0]?.model} with ${cpus().length} cores, \`npm run bench\`: medians of ${rounds} rounds of ${seconds} s, in turns;\nthe balancer on one core, load and endpoints on the other. Processor microseconds per request (user + system), then requests/s and p99.\n\n`;
+  page += `| scene | ${names.join(" | ")} | against nginx | against HAProxy |\n|---|${"---|".repeat(names.length + 2)}\n`;
+  for (const result of all) {
+    const cells = names.map((name) => {
+      const figures = result.medians[name];
+      if (figures === undefined) return "";
+      return `${figures.total.toFixed(1)} (${figures.user.toFixed(1)} + ${figures.system.toFixed(1)}), ${Math.round(figures.requestsPerSecond)}/s, ${figures.p99Ms.toFixed(1)} ms`;
+    });
+    const ratio = (rival: "nginx" | "haproxy"): string => {
+      const [ours, theirs] = [result.medians["evenkeel"], result.medians[rival]];
+      if (ours === undefined || theirs === undefined) return "";
+      const target = result.scene.targets[rival];
+      const verdict =
+        target === undefined
+          ? ""
+          : ours.total / theirs.total <= target
+            ? ` (target ${target}: met)`
+            : ` (target ${target}: missed)`;
+      return `${(ours.total / theirs.total).toFixed(2)}${verdict}`;
+    };
+    page += `| ${result.scene.name} | ${cells.join(" | ")} | ${ratio("nginx")} | ${ratio("haproxy")} |\n`;
+  }
+  if (Object.keys(idle).length > 0) {
+    page += `\nMemory per idle connection, 5,000 of them (KiB): ${Object.entries(idle)
+      .map(([name, kib]) => `${name} ${kib.toFixed(1)}`)
+      .join(", ")}. Target for evenkeel: 6 at most.\n`;
+    console.log(`\nKiB per idle connection: ${JSON.stringify(idle)}`);
+  }
+  const out = join(import.meta.dir, "..", "results");
+  mkdirSync(out, { recursive: true });
+  writeFileSync(
+    join(out, `${new Date().toISOString().replaceAll(":", "-")}.json`),
+    JSON.stringify({ rounds, seconds, results: all, idle }, null, 2),
+  );
+  if (options["write-results"]) writeFileSync(join(import.meta.dir, "..", "RESULTS.md"), page);
+}
