@@ -84,7 +84,7 @@ http { access_log ${accessLog ? `${folder}/nginx-access.log combined buffer=32k 
  proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
  proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Real-IP $remote_addr; proxy_set_header X-Forwarded-Proto $scheme;
  proxy_set_header X-Forwarded-Port $server_port; proxy_set_header X-Forwarded-Host $http_host; proxy_set_header Via "1.1 nginx"; proxy_set_header X-Request-ID $request_id;
- proxy_request_buffering off;
+ proxy_request_buffering off; proxy_buffer_size 16k; proxy_buffers 16 64k; proxy_busy_buffers_size 256k; proxy_max_temp_file_size 0;
  upstream app { least_conn; ${servers} keepalive 4096; keepalive_requests 1000000000; keepalive_timeout 300s; }
  server { listen 127.0.0.1:${this.port} backlog=4096; ${locations}
  location / { ${pass} } } }`;
