@@ -114,8 +114,12 @@ if (import.meta.main) {
 The gateway is at http://127.0.0.1:${example.gatewayPort}; its metrics are at http://127.0.0.1:${example.metricsPort}/metrics.
 README.md has a line to try for every rule. Ctrl-C ends it all.
 `);
+  let stopping = false;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.on(signal, async () => {
+      // A terminal and whoever started this may both hand on the same Ctrl-C.
+      if (stopping) return;
+      stopping = true;
       await example.stop();
       process.exit(0);
     });
