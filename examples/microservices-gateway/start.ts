@@ -116,12 +116,11 @@ README.md has a line to try for every rule. Ctrl-C ends it all.
 `);
   let stopping = false;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    process.on(signal, async () => {
+    process.on(signal, () => {
       // A terminal and whoever started this may both hand on the same Ctrl-C.
       if (stopping) return;
       stopping = true;
-      await example.stop();
-      process.exit(0);
+      void example.stop().then(() => process.exit(0));
     });
   }
 }
