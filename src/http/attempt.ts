@@ -48,7 +48,7 @@ export class Attempt implements Borrower, RunningAttempt {
   /** `fresh`: do not trust a kept-alive connection, one has just failed. */
   start(fresh: boolean): void {
     const { context } = this.#exchange;
-    this.#startedMs = context.clock.now();
+    this.#startedMs = this.#exchange.nowMs;
     context.metrics.add(this.endpoint.cells + ENDPOINT.attempts, 1);
     const { connections } = this.endpoint;
     const idle = fresh ? undefined : connections.take(this);
@@ -63,11 +63,14 @@ export class Attempt implements Borrower, RunningAttempt {
   }
 
   onConnected(connection: UpstreamConnection): void {
-    this.#exchange.connectMs = this.#exchange.context.clock.now() - this.#startedMs;
+    const exchange = this.#exchange;
+    exchange.nowMs = exchange.context.clock.now();
+    exchange.connectMs = exchange.nowMs - this.#startedMs;
     this.#send(connection);
   }
 
   onConnectFailed(code: ErrorCode): void {
+    this.#exchange.nowMs = this.#exchange.context.clock.now();
     this.#connection = undefined;
     this.#end(code);
   }
@@ -90,6 +93,7 @@ export class Attempt implements Borrower, RunningAttempt {
   onUpstreamDrain(): void {
     const connection = this.#connection;
     if (connection === undefined) return;
+    this.#exchange.nowMs = this.#exchange.context.clock.now();
     this.#exchange.client.resumeBody();
     this.#armDeadline(connection);
   }
@@ -97,6 +101,7 @@ export class Attempt implements Borrower, RunningAttempt {
   onClientDrain(): void {
     const connection = this.#connection;
     if (connection === undefined) return;
+    this.#exchange.nowMs = this.#exchange.context.clock.now();
     connection.resume();
     this.#armDeadline(connection);
   }
@@ -109,6 +114,7 @@ export class Attempt implements Borrower, RunningAttempt {
     const exchange = this.#exchange;
     const connection = this.#connection;
     if (connection === undefined) return;
+    exchange.nowMs = exchange.context.clock.now();
     exchange.context.metrics.add(this.endpoint.cells + ENDPOINT.bytesIn, bytes.length);
     if (!this.#relay.begun) this.#noteFirstByte();
     const result = this.#relay.feed(bytes);
@@ -131,6 +137,7 @@ export class Attempt implements Borrower, RunningAttempt {
   }
 
   onUpstreamClosed(clean: boolean): void {
+    this.#exchange.nowMs = this.#exchange.context.clock.now();
     this.#connection = undefined;
     if (this.#tunnel) this.#end(undefined);
     else this.#end(this.#relay.closed(clean) === "done" ? undefined : this.#relay.failure);
@@ -138,6 +145,7 @@ export class Attempt implements Borrower, RunningAttempt {
 
   onUpstreamDeadline(nowMs: number): void {
     const exchange = this.#exchange;
+    exchange.nowMs = nowMs;
     if (this.#tunnel) this.#end(undefined);
     else if (exchange.answerBegun) this.#end("E_UPSTREAM_STALLED");
     else this.#end(nowMs >= this.#requestDeadline() ? "E_REQUEST_TIMEOUT" : "E_RESPONSE_TIMEOUT");
@@ -150,7 +158,7 @@ export class Attempt implements Borrower, RunningAttempt {
   #send(connection: UpstreamConnection): void {
     const exchange = this.#exchange;
     this.#connected = true;
-    this.#sentMs = exchange.context.clock.now();
+    this.#sentMs = exchange.nowMs;
     const { writer } = exchange.context;
     writeRequestHead(writer, exchange, this.endpoint.id);
     const { held } = exchange;
@@ -181,7 +189,7 @@ export class Attempt implements Borrower, RunningAttempt {
   #armDeadline(connection: UpstreamConnection): void {
     const exchange = this.#exchange;
     const { timeouts } = this.#route;
-    const now = exchange.context.clock.now();
+    const now = exchange.nowMs;
     if (this.#tunnel) connection.deadlineMs = now + timeouts.tunnel;
     else if (exchange.answerBegun) connection.deadlineMs = exchange.client.congested ? NEVER : now + timeouts.idle;
     else if (exchange.body.complete) connection.deadlineMs = Math.min(now + timeouts.response, this.#requestDeadline());
@@ -196,7 +204,7 @@ export class Attempt implements Borrower, RunningAttempt {
 
   #noteFirstByte(): void {
     const { context } = this.#exchange;
-    const firstByteMs = context.clock.now() - this.#sentMs;
+    const firstByteMs = this.#exchange.nowMs - this.#sentMs;
     this.#exchange.firstByteMs = firstByteMs;
     context.metrics.observe(this.endpoint.cells + ENDPOINT.firstByte, firstByteMs);
   }
@@ -207,7 +215,7 @@ export class Attempt implements Borrower, RunningAttempt {
     const observer = this.#view.observers?.get(this.endpoint);
     if (observer !== undefined) {
       const latencyMs =
-        this.#exchange.firstByteMs < 0 ? context.clock.now() - this.#startedMs : this.#exchange.firstByteMs;
+        this.#exchange.firstByteMs < 0 ? this.#exchange.nowMs - this.#startedMs : this.#exchange.firstByteMs;
       observer.onRelease?.(this.endpoint, latencyMs, failure !== undefined);
     }
     this.#letGo(failure === undefined && this.#relay.reusable && this.#exchange.body.complete && !this.#tunnel);
@@ -223,7 +231,7 @@ export class Attempt implements Borrower, RunningAttempt {
     this.endpoint.release();
     if (connection === undefined) return;
     connection.borrower = undefined;
-    if (reusable) connection.pool.giveBack(connection);
+    if (reusable) connection.pool.giveBack(connection, this.#exchange.nowMs);
     else if (connection.state !== "connecting") connection.close();
   }
 }

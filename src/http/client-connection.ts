@@ -4,7 +4,7 @@
  */
 import type { ErrorCode } from "../base/errors.ts";
 import { BAD, type Head, MORE } from "../protocols/http1/head.ts";
-import { inspectRequest, targetForm } from "../protocols/http1/inspect-request.ts";
+import { inspectRequest } from "../protocols/http1/inspect-request.ts";
 import type { ResponseFraming } from "../protocols/http1/inspect-response.ts";
 import { parseRequestHead } from "../protocols/http1/parse-request.ts";
 import { Connection } from "../transport/connection.ts";
@@ -14,7 +14,6 @@ import type { HttpContext } from "./context.ts";
 import { Exchange } from "./exchange.ts";
 import { abandon, breakOff, handleExchange, refuse } from "./handle-exchange.ts";
 import { releaseHead, takeHead } from "./heads.ts";
-import { RequestBody } from "./request-body.ts";
 import { type BodyCoding, type ConnectionLine, writeOwnAnswer, writeResponseHead } from "./response-writer.ts";
 import type { ListenerSnapshot } from "./snapshot.ts";
 
@@ -44,7 +43,6 @@ type State = "reading" | "exchange" | "tunnel" | "lingering";
 
 export class ClientConnection extends Connection implements ClientSide {
   readonly ip: string;
-  readonly port: number;
   readonly #context: HttpContext;
   readonly #listener: ListenerState;
   #state: State = "reading";
@@ -65,13 +63,17 @@ export class ClientConnection extends Connection implements ClientSide {
   #lingered = 0;
   #looping = false;
 
-  constructor(context: HttpContext, listener: ListenerState, ip: string, port: number) {
+  constructor(context: HttpContext, listener: ListenerState, ip: string) {
     super();
     this.#context = context;
     this.#listener = listener;
     this.ip = ip;
-    this.port = port;
     this.deadlineMs = context.clock.now() + listener.settings.timeouts.header;
+  }
+
+  /** Asked for by the access log only; 0 once the connection is gone. */
+  get port(): number {
+    return this.socket?.remotePort ?? 0;
   }
 
   get isIdle(): boolean {
@@ -203,7 +205,7 @@ export class ClientConnection extends Connection implements ClientSide {
     if (body.problem !== undefined) return this.#refuseExchange(exchange, body.problem, end);
     exchange.hold(bytes, head.position, bodyEnd);
     if (body.complete) exchange.receivedMs = exchange.startedMs;
-    else this.#bodyStartedMs = this.#context.clock.now();
+    else this.#bodyStartedMs = exchange.nowMs;
     this.#bodyPausedMs = 0;
     handleExchange(exchange);
     if (this.#exchange === exchange) {
@@ -215,14 +217,7 @@ export class ClientConnection extends Connection implements ClientSide {
   }
 
   #newExchange(head: Head, startedMs: number): Exchange {
-    const request = { head, body: new RequestBody(head), form: targetForm(head), startedMs };
-    const exchange = new Exchange(
-      this.#context,
-      this.#listener.settings,
-      this,
-      { ip: this.ip, port: this.port },
-      request,
-    );
+    const exchange = new Exchange(this.#context, this.#listener.settings, this, head, startedMs);
     this.#exchange = exchange;
     this.#state = "exchange";
     return exchange;
@@ -236,6 +231,7 @@ export class ClientConnection extends Connection implements ClientSide {
     if (body.problem !== undefined) return breakOff(exchange, body.problem);
     if (!wasComplete) {
       const now = this.#context.clock.now();
+      exchange.nowMs = now;
       if (body.complete) exchange.receivedMs = now;
       else if (this.#isTooSlow(exchange, now)) return breakOff(exchange, "E_BODY_TOO_SLOW");
       if (exchange.attempt === undefined) exchange.hold(bytes, 0, stop);

@@ -14,6 +14,9 @@ export interface ResponseHead {
 }
 
 export interface ClientSide {
+  /** Where the connection comes from. */
+  readonly ip: string;
+  readonly port: number;
   /** It takes less than it is sent: stop until `Exchange.onClientDrain`. */
   readonly congested: boolean;
   /**

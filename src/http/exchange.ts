@@ -9,11 +9,11 @@ import type { FilterContext } from "../filters/definition.ts";
 import type { AccessRecord } from "../observability/access-format.ts";
 import type { Pool } from "../pools/pool.ts";
 import type { Head } from "../protocols/http1/head.ts";
-import { absoluteAuthority, type TargetForm } from "../protocols/http1/inspect-request.ts";
+import { absoluteAuthority, type TargetForm, targetForm } from "../protocols/http1/inspect-request.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { ClientSide } from "./client-side.ts";
 import type { HttpContext } from "./context.ts";
-import type { RequestBody } from "./request-body.ts";
+import { RequestBody } from "./request-body.ts";
 import { isRequestId, type RequestId, requestIdText } from "./request-id.ts";
 import { findCookie, findQueryParameter } from "./request-parts.ts";
 import type { ListenerSnapshot, Route } from "./snapshot.ts";
@@ -37,14 +37,13 @@ export class Exchange implements FilterContext, AccessRecord {
   readonly context: HttpContext;
   readonly settings: ListenerSnapshot;
   readonly client: ClientSide;
-  /** The address the connection came from. */
-  readonly peerIp: string;
-  readonly clientPort: number;
   /** Valid until the exchange is finished. */
   readonly head: Head;
   readonly body: RequestBody;
   /** When its first byte arrived. */
   readonly startedMs: number;
+  /** The time of the event that is being handled: asking the clock once per event is enough. */
+  nowMs: number;
   readonly form: TargetForm;
 
   matched: Route | undefined;
@@ -84,22 +83,24 @@ export class Exchange implements FilterContext, AccessRecord {
   #host: string | undefined;
   #clientIp: string | undefined;
 
-  constructor(
-    context: HttpContext,
-    settings: ListenerSnapshot,
-    client: ClientSide,
-    peer: { readonly ip: string; readonly port: number },
-    request: { readonly head: Head; readonly body: RequestBody; readonly form: TargetForm; readonly startedMs: number },
-  ) {
+  constructor(context: HttpContext, settings: ListenerSnapshot, client: ClientSide, head: Head, startedMs: number) {
     this.context = context;
     this.settings = settings;
     this.client = client;
-    this.peerIp = peer.ip;
-    this.clientPort = peer.port;
-    this.head = request.head;
-    this.body = request.body;
-    this.form = request.form;
-    this.startedMs = request.startedMs;
+    this.head = head;
+    this.body = new RequestBody(head);
+    this.form = targetForm(head);
+    this.startedMs = startedMs;
+    this.nowMs = startedMs;
+  }
+
+  /** The address the connection came from. */
+  get peerIp(): string {
+    return this.client.ip;
+  }
+
+  get clientPort(): number {
+    return this.client.port;
   }
 
   /** Keeps a piece of the body to be sent, or sent again. */
@@ -128,7 +129,7 @@ export class Exchange implements FilterContext, AccessRecord {
   get id(): RequestId | string {
     if (this.#id === undefined) {
       const sent = this.fromTrustedProxy ? this.head.get("x-request-id") : undefined;
-      this.#id = sent !== undefined && isRequestId(sent) ? sent : this.context.requestIds.next();
+      this.#id = sent !== undefined && isRequestId(sent) ? sent : this.context.requestIds.next(this.startedMs);
     }
     return this.#id;
   }

@@ -8,7 +8,7 @@ export function finish(exchange: Exchange): void {
   exchange.finished = true;
   const { context, settings, matched, failure, poolInUse } = exchange;
   const { metrics } = context;
-  exchange.totalMs = context.clock.now() - exchange.startedMs;
+  exchange.totalMs = exchange.nowMs - exchange.startedMs;
 
   metrics.add(settings.cells + LISTENER.requests, 1);
   metrics.add(settings.cells + LISTENER.bytesIn, exchange.bytesIn);

@@ -96,6 +96,7 @@ function waitOrRefuse(exchange: Exchange, route: Route, pool: Pool): void {
   if (!hasFullEndpoint(pool.view)) return refuse(exchange, "E_NO_ENDPOINT");
   const waiter = {
     tryAgain(): boolean {
+      exchange.nowMs = exchange.context.clock.now();
       const endpoint = pick(exchange, pool);
       if (endpoint === undefined) return hasFullEndpoint(pool.view) ? false : leave("E_NO_ENDPOINT");
       exchange.stopWaiting = undefined;
@@ -105,6 +106,7 @@ function waitOrRefuse(exchange: Exchange, route: Route, pool: Pool): void {
     waitedTooLong: () => void leave("E_QUEUE_TIMEOUT"),
   };
   const leave = (code: ErrorCode): true => {
+    exchange.nowMs = exchange.context.clock.now();
     exchange.stopWaiting = undefined;
     refuse(exchange, code);
     return true;
@@ -163,6 +165,7 @@ export function refuse(exchange: Exchange, code: ErrorCode): void {
 /** The client is gone: whatever is still being done for it stops. */
 export function abandon(exchange: Exchange, code: ErrorCode): void {
   if (exchange.finished) return;
+  exchange.nowMs = exchange.context.clock.now();
   exchange.stopWaiting?.();
   exchange.stopWaiting = undefined;
   const { attempt: running, poolInUse } = exchange;
@@ -176,6 +179,7 @@ export function abandon(exchange: Exchange, code: ErrorCode): void {
 /** Ends an exchange whose request turned out wrong while its body was arriving. */
 export function breakOff(exchange: Exchange, code: ErrorCode): void {
   if (exchange.finished) return;
+  exchange.nowMs = exchange.context.clock.now();
   exchange.stopWaiting?.();
   exchange.stopWaiting = undefined;
   const { attempt: running } = exchange;

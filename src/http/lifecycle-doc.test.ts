@@ -8,7 +8,7 @@ const root = join(import.meta.dir, "..", "..");
 const page = readFileSync(join(root, "docs", "request-lifecycle.md"), "utf8");
 
 test("the page describes the phases, all of them and in order", () => {
-  const described = [...page.matchAll(/^\| ([a-z]+) \| `/gm)].map(([, phase]) => phase);
+  const described = [...page.matchAll(/^\|\s*([a-z]+)\s*\|\s*`/gm)].map(([, phase]) => phase);
   expect(described).toEqual([...PHASES]);
 });
 

@@ -13,6 +13,7 @@ export interface ConnectionLimits {
   readonly maxConnectionsPerClient: number;
 }
 
+const MAX_KEYS = 4_096;
 const BUSY_BODY = "503 Service Unavailable: Too many connections are open.\n";
 const BUSY = Buffer.from(
   `HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nRetry-After: 5\r\nContent-Length: ${BUSY_BODY.length}\r\nConnection: close\r\n\r\n${BUSY_BODY}`,
@@ -23,6 +24,7 @@ export class HttpListener implements ListenerState {
   readonly #context: HttpContext;
   readonly #counters: SharedCounters;
   readonly #listenerKey: CounterKey;
+  readonly #keys = new Map<string, CounterKey>();
   readonly #open = new Map<ClientConnection, Counted>();
   readonly #server: TCPSocketListener<Connection>;
   #limits: ConnectionLimits;
@@ -92,7 +94,7 @@ export class HttpListener implements ListenerState {
       socket.end();
       return;
     }
-    const connection = new ClientConnection(this.#context, this, ip, socket.remotePort);
+    const connection = new ClientConnection(this.#context, this, ip);
     socket.data = connection;
     connection.attach(socket);
     this.#open.set(connection, counted);
@@ -102,11 +104,22 @@ export class HttpListener implements ListenerState {
     if (!this.#serving) connection.pause();
   }
 
+  /** Clients come back: their keys are kept, in bounded number. */
+  #keyOf(ip: string): CounterKey {
+    let key = this.#keys.get(ip);
+    if (key === undefined) {
+      key = counterKey(`client ${this.settings.name} ${ip}`);
+      if (this.#keys.size >= MAX_KEYS) this.#keys.clear();
+      this.#keys.set(ip, key);
+    }
+    return key;
+  }
+
   /** Counts the connection in, or undefined when there is no place for it. */
   #count(ip: string): Counted | undefined {
     const inListener = this.#counters.tryAdd(this.#listenerKey, this.#limits.maxConnections);
     if (inListener === "refused") return undefined;
-    const clientKey = counterKey(`client ${this.settings.name} ${ip}`);
+    const clientKey = this.#keyOf(ip);
     const inClient = this.#counters.tryAdd(clientKey, this.#limits.maxConnectionsPerClient);
     if (inClient === "refused") {
       if (inListener === "added") this.#counters.subtract(this.#listenerKey);

@@ -76,9 +76,8 @@ export class ConnectionPool implements ConnectionHome {
   }
 
   /** Takes a lent connection back after a complete exchange, to be used again if it may. */
-  giveBack(connection: UpstreamConnection): void {
+  giveBack(connection: UpstreamConnection, now: number): void {
     connection.borrower = undefined;
-    const now = this.#context.clock.now();
     const tooOld = now - connection.bornMs > this.#config.maxAge;
     if (this.#retired || tooOld || this.#idle.length >= this.#config.maxIdle || connection.congested) {
       connection.close();
@@ -88,6 +87,10 @@ export class ConnectionPool implements ConnectionHome {
     connection.deadlineMs = now + this.#config.idleTimeout;
     connection.resume();
     this.#idle.push(connection);
+  }
+
+  now(): number {
+    return this.#context.clock.now();
   }
 
   connected(): void {
@@ -116,7 +119,7 @@ const upstreamHandlers = {
   open(socket: Socket<Connection>) {
     const connection = socket.data as UpstreamConnection;
     connection.attach(socket);
-    connection.onOpen();
+    connection.opened();
   },
   connectError(socket: Socket<Connection>) {
     (socket.data as UpstreamConnection).failConnecting("E_CONNECT_FAILED");

@@ -20,8 +20,10 @@ export interface Borrower {
 /** Where a connection belongs: the pool that made it. */
 export interface ConnectionHome {
   connected(): void;
+  /** On the clock's scale. */
+  now(): number;
   /** Takes it back after a complete exchange. */
-  giveBack(connection: UpstreamConnection): void;
+  giveBack(connection: UpstreamConnection, nowMs: number): void;
   /** It is gone, or was never made. */
   forget(connection: UpstreamConnection): void;
 }
@@ -46,7 +48,7 @@ export class UpstreamConnection extends Connection {
     this.bornMs = nowMs;
   }
 
-  onOpen(): void {
+  opened(): void {
     if (this.state === "closed") {
       this.close();
       return;
@@ -57,7 +59,7 @@ export class UpstreamConnection extends Connection {
     const borrower = this.borrower;
     if (borrower === undefined) {
       // Whoever asked has left meanwhile; the next one will be glad of it.
-      this.pool.giveBack(this);
+      this.pool.giveBack(this, this.pool.now());
       return;
     }
     this.state = "lent";

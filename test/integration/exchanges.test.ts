@@ -142,7 +142,7 @@ test("requests over maxConnections wait their turn, and not for ever", async () 
   clock.advance(5_100);
   await settle();
   held.shift()?.();
-  const statuses = (await Promise.all(answers)).map(({ text }) => statusOf(text)).sort();
+  const statuses = (await Promise.all(answers)).map(({ text }) => statusOf(text)).sort((a, b) => Number(a) - Number(b));
   expect(statuses).toEqual([200, 200, 503, 503]);
   expect(balancer.inFlight()).toBe(0);
 });

@@ -310,7 +310,7 @@ test("refusals are the same for requests cut at any byte", async () => {
 
 test("a request byte by byte", async () => {
   const request = `POST /slow?x HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`;
-  const { text } = await sendRaw(balancer.port, [...request], { until: (all) => countResponses(all) === 1 });
+  const { text } = await sendRaw(balancer.port, request.split(""), { until: (all) => countResponses(all) === 1 });
   expect(text).toEndWith("3\r\nabc\r\n0\r\n\r\n");
 });
 

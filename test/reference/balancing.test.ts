@@ -121,7 +121,7 @@ test("bounded load: HAProxy's slots", () => {
   const slots = (total: number) =>
     busy(total)
       .map((_, index) => slotsOf(busy(total), index, 125))
-      .sort();
+      .sort((a, b) => a - b);
   expect(slots(9)).toEqual([1, 1, 1, 1, 1, 1, 1, 2, 2, 2]);
   expect(slots(99)).toEqual([12, 12, 12, 12, 12, 13, 13, 13, 13, 13]);
 });

@@ -42,7 +42,7 @@ function wrap(socket: Socket<{ index: number }>): EndpointSocket {
     identity: socket.data,
     write: (text) => void socket.write(Buffer.from(text, "latin1")),
     end: () => void socket.end(),
-    reset: () => void socket.terminate(),
+    reset: () => socket.terminate(),
   };
 }
 

@@ -1,9 +1,11 @@
 /** Small readers of header values, on bytes. */
 import { latin1 } from "../../base/bytes.ts";
-import { HOST, SPACE, TAB, TOKEN } from "./characters.ts";
+import { COLON, HOST, SPACE, TAB, TOKEN } from "./characters.ts";
 import type { Head } from "./head.ts";
 
 const COMMA = 0x2c;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
 
 /** Compares a value with `wanted` (lower case), ignoring letter case. */
 export function valueIs(head: Head, field: number, wanted: string): boolean {
@@ -36,12 +38,16 @@ export function contentLength(head: Head, field: number): number {
 
 /** `host`, `host:port` or `[v6]:port` in bytes that a host may have. An empty value is allowed (RFC 9112 section 3.2). */
 export function isHost(bytes: Buffer, start: number, end: number): boolean {
+  let colon = -1;
   for (let cursor = start; cursor < end; cursor++) {
-    if (HOST[bytes[cursor] as number] !== 1) return false;
+    const byte = bytes[cursor] as number;
+    if (HOST[byte] !== 1) return false;
+    if (byte === OPEN_BRACKET || byte === CLOSE_BRACKET)
+      return /^\[[0-9A-Fa-f:.%A-Za-z]+\](:\d{0,5})?$/.test(latin1(bytes, start, end));
+    if (colon >= 0 && (byte < 0x30 || byte > 0x39)) return false;
+    if (byte === COLON) colon = cursor;
   }
-  const text = latin1(bytes, start, end);
-  if (text.startsWith("[")) return /^\[[0-9A-Fa-f:.%A-Za-z]+\](:\d{0,5})?$/.test(text);
-  return !text.includes("[") && !text.includes("]") && /^[^:]*(:\d{0,5})?$/.test(text);
+  return colon < 0 || end - colon <= 6;
 }
 
 /** Reads what Connection lists (RFC 9110 section 7.6.1): sets the flags, and drops the headers it names. */

@@ -6,6 +6,8 @@ import { contentLength, isHost, readConnection, valueIs } from "./field-values.t
 import type { Head } from "./head.ts";
 import { ALIAS, HEADER } from "./header-names.ts";
 
+const CAPITAL_C = 0x43;
+
 /** Fills in the meaning of a complete request head. The code of what is wrong, or undefined. */
 export function inspectRequest(head: Head): ErrorCode | undefined {
   let hosts = 0;
@@ -77,6 +79,7 @@ export type TargetForm = "origin" | "absolute" | "asterisk" | "authority" | "bad
 /** Which form of RFC 9112 section 3.2 the target has. */
 export function targetForm(head: Head): TargetForm {
   const { bytes, targetStart, targetEnd } = head;
+  if (bytes[targetStart] === SLASH && bytes[head.start] !== CAPITAL_C) return "origin";
   const method = latin1(bytes, head.start, head.methodEnd);
   if (method === "CONNECT") return "authority";
   if (bytes[targetStart] === SLASH) return "origin";
