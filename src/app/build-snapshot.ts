@@ -6,7 +6,7 @@ import { NetworkSet, parseNetwork } from "../base/ip.ts";
 import type { Random } from "../base/random.ts";
 import { compileFilters } from "../filters/registry.ts";
 import { keyText } from "../http/request-key.ts";
-import type { RouteConfig } from "../http/schema.ts";
+import { type RouteConfig, routeSchema } from "../http/schema.ts";
 import type { Action, ListenerSnapshot, Route } from "../http/snapshot.ts";
 import type { ListenerConfig } from "../listeners/schema.ts";
 import { MetricsWriter } from "../observability/metrics-table.ts";
@@ -18,6 +18,9 @@ import type { WorkerUpdate } from "./data-path.ts";
 
 /** Below every route of the file: where a listener's own `pool` takes what nothing else matched. */
 const LAST = Number.NEGATIVE_INFINITY;
+
+/** What a listener's own pool goes by, which has no route in the file. */
+const ROUTE_DEFAULTS = routeSchema.parse({});
 
 /** The snapshot of every listener, by name. Throws an EvenkeelError that names the place. */
 export function buildSnapshots(
@@ -141,9 +144,9 @@ function defaultRoute(
     action: { kind: "pool", pool: poolNamed(pool, pools) },
     requestFilters: null,
     responseFilters: null,
-    timeouts: { request: 60_000, response: 30_000, idle: 60_000, tunnel: 3_600_000 },
-    maxBodySize: 10 * 1_048_576,
-    upgrade: true,
+    timeouts: ROUTE_DEFAULTS.timeouts,
+    maxBodySize: ROUTE_DEFAULTS.maxBodySize,
+    upgrade: ROUTE_DEFAULTS.upgrade,
     cells: MetricsWriter.rowStart("route", rows[name] ?? 0),
   };
 }

@@ -56,3 +56,11 @@ export const name = z
     /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/,
     "expected a name of letters, digits, '-', '_' and '.', 63 characters at most",
   );
+
+/** The name of a header (RFC 9110, section 5.1). */
+export const headerName = z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, "expected the name of a header");
+
+/** The value of a header: one line, no control characters. */
+export const headerValue = z
+  .string()
+  .regex(/^[\t\x20-\x7e\x80-\xff]*$/, "expected a header value on one line, without characters beyond Latin-1");

@@ -39,6 +39,31 @@ const WORDS: Readonly<Record<string, string>> = {
   host: "an endpoint has an address: address: 10.0.0.1:80",
 };
 
+const ALGORITHMS: Readonly<Record<string, string>> = {
+  leastconn: "least-connections",
+  least_conn: "least-connections",
+  least_request: "least-connections",
+  roundrobin: "round-robin",
+  rr: "round-robin",
+  wrr: "weighted-round-robin",
+  swrr: "weighted-round-robin",
+  source: "ip-hash",
+  ip_hash: "ip-hash",
+  consistent: "ring-hash",
+  hash: "ring-hash",
+  uri: "ring-hash",
+  ketama: "ring-hash",
+  p2c: "power-of-two-choices",
+  ewma: "peak-ewma",
+  least_time: "least-response-time",
+  hrw: "rendezvous",
+};
+
+/** The name that an algorithm of another load balancer has here. */
+export function foreignAlgorithm(word: string): string | undefined {
+  return ALGORITHMS[word.toLowerCase()];
+}
+
 export function foreignWordHint(word: string): string | undefined {
   return WORDS[word.toLowerCase()];
 }

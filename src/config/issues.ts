@@ -1,7 +1,7 @@
 /** From the schema's complaints to problems that name the place, what was expected and what was found. */
 import type { z } from "zod";
 import { suggest } from "../base/suggest.ts";
-import { foreignWordHint } from "./hints.ts";
+import { foreignAlgorithm, foreignWordHint } from "./hints.ts";
 import { type Path, type Problem, pathText } from "./problems.ts";
 import type { Source } from "./source.ts";
 
@@ -113,7 +113,7 @@ function expectation(issue: Issue): string {
         ? `expected a known ${issue.discriminator}`
         : "expected another form";
     case "invalid_key":
-      return "expected a name of letters, digits, '-', '_' and '.', 63 characters at most";
+      return issue.issues[0]?.message ?? "expected another name for this key";
     case "invalid_format":
       return issue.message.startsWith("expected")
         ? issue.message
@@ -128,8 +128,13 @@ function expectation(issue: Issue): string {
 function didYouMean(value: unknown, issue: Issue): { hint?: string } {
   const words = issue.message.match(/"[^"]+"/g)?.map((word) => word.slice(1, -1)) ?? [];
   const options = issue.code === "invalid_value" ? issue.values.map(String) : words;
-  const near = typeof value === "string" ? suggest(value, options) : undefined;
+  const near = typeof value === "string" ? nearest(value, options) : undefined;
   return near === undefined ? {} : { hint: `did you mean ${near}?` };
+}
+
+function nearest(value: string, options: readonly string[]): string | undefined {
+  const translated = foreignAlgorithm(value);
+  return translated !== undefined && options.includes(translated) ? translated : suggest(value, options);
 }
 
 function unknownKey(source: Source, path: Path, key: string, known: readonly string[]): Problem {

@@ -7,6 +7,7 @@ import { problemsOf } from "./issues.ts";
 import { knownKeys } from "./known-keys.ts";
 import { byPlace, type Path, type Problem, pathText } from "./problems.ts";
 import { checkReferences } from "./references.ts";
+import { salvage } from "./salvage.ts";
 import { type Config, configSchema } from "./schema.ts";
 import { parseSource, type Source, valueSource } from "./source.ts";
 import { asTyped, substitute } from "./substitute.ts";
@@ -56,20 +57,26 @@ export function checkConfig(source: Source, environment: Environment): LoadResul
   if (!parsed.result.success) {
     const valueAt = (path: Path): unknown => at(parsed.value, path);
     const found = problemsOf(parsed.result.error.issues, source, origins, valueAt, knownKeys);
-    const unsetPaths = new Set(missing.map(({ path }) => path));
-    return {
-      ok: false,
-      problems: [...missing, ...found.filter(({ path }) => !unsetPaths.has(path))].sort(byPlace),
-      texts,
-    };
+    const { config, isReplaced } = salvage(parsed.value);
+    // Warnings would be wrong: what was replaced may be what uses a pool.
+    const more = checkReferences(config)
+      .filter(({ severity, path }) => severity === "error" && !isReplaced(path))
+      .map(({ path, message, hint }) => problemAt("error", path, message, hint));
+    return { ok: false, problems: [...missing, ...without(missing, [...found, ...more])].sort(byPlace), texts };
   }
   const config = parsed.result.data;
   const findings = checkReferences(config).map(({ severity, path, message, hint }) =>
     problemAt(severity, path, message, hint),
   );
-  const all = [...missing, ...findings].sort(byPlace);
+  const all = [...missing, ...without(missing, findings)].sort(byPlace);
   if (all.some(({ severity }) => severity === "error")) return { ok: false, problems: all, texts };
   return { ok: true, config: deepFreeze(config), warnings: all, texts };
+}
+
+/** A value that could not be filled in is complained about once. */
+function without(missing: readonly Problem[], found: readonly Problem[]): Problem[] {
+  const paths = new Set(missing.map(({ path }) => path));
+  return found.filter(({ path }) => !paths.has(path));
 }
 
 /** What came from outside is text; where the schema wants a number or truth value it is read as one. */

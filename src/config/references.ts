@@ -5,7 +5,7 @@ import { parseAddress, parseListenAddress } from "../base/address.ts";
 import { EvenkeelError } from "../base/errors.ts";
 import { parseIp, parseNetwork } from "../base/ip.ts";
 import { suggest } from "../base/suggest.ts";
-import { compileFilters } from "../filters/registry.ts";
+import { compileFilters, filters } from "../filters/registry.ts";
 import type { RouteConfig } from "../http/schema.ts";
 import { compileFormat } from "../observability/access-format.ts";
 import type { PoolConfig } from "../pools/schema.ts";
@@ -108,7 +108,8 @@ function checkRoute(config: Config, route: RouteConfig, path: Path, error: Repor
     checkNetwork(text, [...path, "match", "clientIp", index], error);
   });
   attempt(() => compileMatch({ ...route.match, clientIp: undefined }), [...path, "match"], error);
-  attempt(() => compileFilters(route), path, error);
+  for (const key of Object.keys(filters) as (keyof typeof filters)[])
+    attempt(() => compileFilters({ [key]: route[key] }), [...path, key], error);
   const { redirect } = route;
   if (redirect !== undefined) attempt(() => compileRedirect(redirect.to), [...path, "redirect", "to"], error);
 }

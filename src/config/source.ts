@@ -121,7 +121,11 @@ function readTomlNode(node: TomlNode, target: Record<string, unknown>, marks: Ma
   if (node.type === "TOMLTable") {
     let table = target;
     let tableMarks = marks;
-    for (const part of node.resolvedKey ?? []) [table, tableMarks] = enter(table, tableMarks, part, position(node));
+    const parts = node.resolvedKey ?? [];
+    for (const [depth, part] of parts.entries()) {
+      const isList = typeof parts[depth + 1] === "number";
+      [table, tableMarks] = enter(table, tableMarks, part, position(node), isList);
+    }
     for (const child of node.body ?? []) readTomlNode(child, table, tableMarks);
     return;
   }
@@ -142,6 +146,7 @@ function enter(
   marks: Marks,
   part: string | number,
   at: Position,
+  isList = false,
 ): [Record<string, unknown>, Marks] {
   const key = String(part);
   let child = marks.children.get(key);
@@ -149,7 +154,7 @@ function enter(
     child = { position: at, keyPosition: at, children: new Map() };
     marks.children.set(key, child);
   }
-  table[key] ??= {};
+  table[key] ??= isList ? [] : {};
   return [table[key] as Record<string, unknown>, child];
 }
 

@@ -1,9 +1,8 @@
 /** Changing the path or host that the endpoint sees. */
 import { EvenkeelError } from "../base/errors.ts";
+import { compileRegex, MAX_REGEX_SUBJECT } from "../base/regex.ts";
 import { defineFilter, type Filter } from "./definition.ts";
 import { type RewriteConfig, rewriteSchema } from "./schema.ts";
-
-const MAX_REGEX_SUBJECT = 8_192;
 
 export const rewrite = defineFilter({
   summary: "changes the path or host that the endpoint sees",
@@ -26,10 +25,17 @@ export const rewrite = defineFilter({
 function compilePath(options: RewriteConfig): ((path: string) => string) | undefined {
   const steps: ((path: string) => string)[] = [];
   const { path, stripPrefix, addPrefix, regex, replacement } = options;
-  if (path !== undefined) steps.push(() => path);
+  if ((regex === undefined) !== (replacement === undefined))
+    throw new EvenkeelError("rewrite.regex and rewrite.replacement go together: expected both or neither");
+  if (path !== undefined) {
+    if (stripPrefix !== undefined || addPrefix !== undefined || regex !== undefined)
+      throw new EvenkeelError(
+        "rewrite.path replaces the whole path, so it cannot go with stripPrefix, addPrefix or regex",
+      );
+    return () => path;
+  }
   if (stripPrefix !== undefined) steps.push(stripper(stripPrefix.replace(/\/+$/, "")));
-  if (regex !== undefined) steps.push(replacer(regex, replacement ?? ""));
-  else if (replacement !== undefined) throw new EvenkeelError("rewrite.replacement needs rewrite.regex");
+  if (regex !== undefined && replacement !== undefined) steps.push(replacer(regex, replacement));
   if (addPrefix !== undefined) {
     const prefix = addPrefix.replace(/\/+$/, "");
     steps.push((text) => prefix + text);
@@ -47,12 +53,7 @@ function stripper(prefix: string): (path: string) => string {
 }
 
 function replacer(source: string, replacement: string): (path: string) => string {
-  let regex: RegExp;
-  try {
-    regex = new RegExp(source);
-  } catch (error) {
-    throw new EvenkeelError(`rewrite.regex: ${(error as Error).message}`);
-  }
+  const regex = compileRegex(source);
   return (path) => {
     if (path.length > MAX_REGEX_SUBJECT) return path;
     // What stands in for the match may not break the request line.

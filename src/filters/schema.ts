@@ -1,18 +1,16 @@
 /** Steps applied to a request or response on its way. */
 import { z } from "zod";
-
-const fieldName = z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, "expected the name of a header");
-const fieldValue = z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, "expected a header value on one line");
+import { headerName, headerValue } from "../base/schema.ts";
 
 export const headerEditsSchema = z.strictObject({
   set: z
-    .record(fieldName, fieldValue)
+    .record(headerName, headerValue)
     .default({})
     .describe(
       "Headers to set; replaces what is there. `{client.ip}`, `{request.id}`, `{host}`, `{path}`, `{route}` and `{endpoint}` are filled in.",
     ),
-  add: z.record(fieldName, fieldValue).default({}).describe("Headers to add beside what is there."),
-  remove: z.array(fieldName).default([]).describe("Headers to take out."),
+  add: z.record(headerName, headerValue).default({}).describe("Headers to add beside what is there."),
+  remove: z.array(headerName).default([]).describe("Headers to take out."),
 });
 
 export const rewriteSchema = z

@@ -75,7 +75,7 @@ function compileTemplate(template: string): Format {
     const field = FIELDS[name];
     if (field === undefined) {
       throw new EvenkeelError(
-        `accessLog.format: {${name}} is not known; there are ${Object.keys(FIELDS)
+        `{${name}} is not known; there are ${Object.keys(FIELDS)
           .map((known) => `{${known}}`)
           .join(" ")}`,
       );

@@ -1,15 +1,11 @@
 /** What to hash, apart from how the hash is mapped to an endpoint. Works with every keyed algorithm and with splits. */
 import { z } from "zod";
-
-const headerName = z
-  .string()
-  .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, "expected the name of a header")
-  .transform((text) => text.toLowerCase());
+import { headerName } from "../base/schema.ts";
 
 export const keySchema = z
   .union([
     z.enum(["clientIp", "path", "host"]),
-    z.strictObject({ header: headerName.describe("Hash the value of this request header.") }),
+    z.strictObject({ header: headerName.toLowerCase().describe("Hash the value of this request header.") }),
     z.strictObject({ cookie: z.string().min(1).describe("Hash the value of this cookie.") }),
     z.strictObject({ query: z.string().min(1).describe("Hash the value of this query parameter.") }),
     z.strictObject({

@@ -1,35 +1,13 @@
 /** The conditions of a match, compiled to functions that answer yes or no. */
 import { EvenkeelError } from "../base/errors.ts";
 import { NetworkSet, parseNetwork } from "../base/ip.ts";
+import { compileRegex, MAX_REGEX_SUBJECT } from "../base/regex.ts";
 import type { RequestView } from "./request-view.ts";
 import type { MatchConfig } from "./schema.ts";
 
 export type Condition = (request: RequestView, path: string) => boolean;
 
-/** Text longer than this is not given to a configured regular expression: time must stay bounded. */
-const MAX_REGEX_SUBJECT = 8_192;
-
 type ValueMatch = string | { regex: string } | { present: boolean };
-
-/** Compiles a regular expression of the configuration. Throws an EvenkeelError that says what is wrong with it. */
-export function compileRegex(source: string): RegExp {
-  if (hasNestedRepetition(source)) {
-    throw new EvenkeelError(
-      `the regular expression ${source} repeats a repetition, which can take exponential time; write it without`,
-    );
-  }
-  try {
-    return new RegExp(source);
-  } catch (error) {
-    throw new EvenkeelError(`${source} is not a regular expression: ${(error as Error).message}`);
-  }
-}
-
-/** `(a+)+` and its like: a group that contains an unbounded repetition and is itself repeated without bound. */
-function hasNestedRepetition(source: string): boolean {
-  const plain = source.replace(/\\./g, "_").replace(/\[[^\]]*\]/g, "_");
-  return /\([^()]*(?:[+*]|\{\d+,\})[^()]*\)(?:[+*]|\{\d+,\})/.test(plain);
-}
 
 /** All conditions that are not decided by looking up the host and path. */
 export function compileConditions(match: MatchConfig): Condition[] {
@@ -66,7 +44,7 @@ export function compileConditions(match: MatchConfig): Condition[] {
 export function compileMatch(match: MatchConfig): Condition {
   const conditions = compileConditions(match);
   if (match.host !== undefined) {
-    const hosts = match.host.map((host) => host.toLowerCase());
+    const hosts = match.host.map(normalHost);
     conditions.push((request) => hosts.some((host) => hostMatches(host, request.host)));
   }
   const paths: Condition[] = [];
@@ -90,6 +68,16 @@ export function normalPrefix(prefix: string): string {
 /** At or below the prefix (which has no slash at its end): `/api` has `/api` and `/api/x`, not `/apix`. */
 export function pathHasPrefix(path: string, prefix: string): boolean {
   return path.startsWith(prefix) && (path.length === prefix.length || path.charCodeAt(prefix.length) === 0x2f);
+}
+
+/** In small letters. Throws an EvenkeelError for what can never be a host: a port, a `*` that is not the first label. */
+export function normalHost(pattern: string): string {
+  if (!/^(\*\.)?[^\s*/:]+$|^\[[0-9A-Fa-f:.]+\]$/.test(pattern)) {
+    throw new EvenkeelError(
+      `${pattern} is not a host: expected a name without port, such as example.com or *.example.com`,
+    );
+  }
+  return pattern.toLowerCase();
 }
 
 /** `*.example.com` stands for any number of labels before, not for `example.com` itself. */

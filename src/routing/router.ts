@@ -2,7 +2,7 @@
  * Finds the route of a request. Routes are sorted once, by priority, then by how specific they are, and laid out so that
  * a lookup goes by host and by the path's segments: ten thousand routes cost little more than ten.
  */
-import { type Condition, compileConditions, normalPrefix, pathRegexCondition } from "./conditions.ts";
+import { type Condition, compileConditions, normalHost, normalPrefix, pathRegexCondition } from "./conditions.ts";
 import { isUnusualPath, normalPath } from "./paths.ts";
 import type { RequestView } from "./request-view.ts";
 import type { MatchConfig } from "./schema.ts";
@@ -160,7 +160,7 @@ function holds(conditions: readonly Condition[], request: RequestView, path: str
 /** One candidate for each host and path that a route names. */
 function expand<Target>({ match, priority, target }: RouteEntry<Target>, order: number): Candidate<Target>[] {
   const shared = compileConditions(match);
-  const hosts = match.host?.map((host) => host.toLowerCase()) ?? [""];
+  const hosts = match.host?.map(normalHost) ?? [""];
   const paths: { kind: Candidate<Target>["kind"]; path: string }[] = [
     ...(match.path ?? []).map((path) => ({ kind: "exact" as const, path })),
     ...(match.pathPrefix ?? []).map((path) => ({ kind: "prefix" as const, path: normalPrefix(path) })),

@@ -1,6 +1,6 @@
 /** What a route matches and where it sends what it matched. */
 import { z } from "zod";
-import { oneOrMany } from "../base/schema.ts";
+import { headerName, headerValue, oneOrMany } from "../base/schema.ts";
 
 /** A value to compare with: exactly this text, or `{ regex }`, or `{ present: true|false }`. */
 const valueMatch = z.union([
@@ -68,7 +68,13 @@ export const respondSchema = z
     status: z.int().min(200).max(599).default(200).describe("Status."),
     body: z.string().default("").describe("Body."),
     headers: z
-      .record(z.string(), z.string())
+      .record(
+        headerName.refine(
+          (header) => !/^(content-length|transfer-encoding|connection|date)$/i.test(header),
+          "expected a header that evenkeel does not write itself",
+        ),
+        headerValue,
+      )
       .default({})
       .describe("Headers; Content-Type is text/plain unless set here."),
   })
