@@ -1,6 +1,6 @@
 /** Active health checks, done once by the supervisor for all workers. */
 import { z } from "zod";
-import { duration, oneOrMany } from "../base/schema.ts";
+import { duration, headerName, headerValue, oneOrMany } from "../base/schema.ts";
 
 /** `200`, `"2xx"` or `"200-299"`; becomes an inclusive range. */
 const statusRange = z.union([z.int().min(100).max(599), z.string()]).transform((value, context) => {
@@ -41,7 +41,7 @@ const http = z.strictObject({
     .describe("Path (and query) to ask for."),
   method: z.enum(["GET", "HEAD", "OPTIONS", "POST"]).default("GET").describe("Request method."),
   host: z.string().min(1).optional().describe("Host header; the endpoint's address when not set."),
-  headers: z.record(z.string(), z.string()).default({}).describe("Further request headers."),
+  headers: z.record(headerName, headerValue).default({}).describe("Further request headers."),
   status: oneOrMany(statusRange)
     .prefault(["2xx", "3xx"])
     .describe("Statuses that pass: `200`, `2xx`, `200-299`, or a list."),

@@ -1,0 +1,164 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { FakeClock } from "../base/fake-clock.ts";
+import { failedAssertion } from "./json-assertions.ts";
+import { probeEndpoint } from "./probes/registry.ts";
+import { healthSchema } from "./schema.ts";
+
+type Written = Parameters<typeof healthSchema.parse>[0];
+let server: { stop(force: boolean): void; port: number } | undefined;
+afterEach(() => server?.stop(true));
+
+/** An endpoint that answers with these pieces, and then closes or stays. */
+function answers(pieces: readonly string[], closes = false): number {
+  const listening = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: {
+      open() {},
+      data(socket) {
+        for (const piece of pieces) socket.write(piece);
+        if (closes) socket.end();
+      },
+    },
+  });
+  server = listening;
+  return listening.port;
+}
+
+async function probe(port: number, written: Written, clock = new FakeClock()): Promise<string | undefined> {
+  const config = healthSchema.parse(written);
+  if (config === false) throw new Error("expected a check");
+  return probeEndpoint({ pool: "app", host: "127.0.0.1", port }, config, { timers: clock, path: "/usr/bin:/bin" });
+}
+
+const ok = (body: string, headers = "") => `HTTP/1.1 200 OK\r\n${headers}Content-Length: ${body.length}\r\n\r\n${body}`;
+
+describe("http", () => {
+  const cases: [string, string[], Written, string | undefined][] = [
+    ["200 passes", [ok("")], {}, undefined],
+    ["204 passes", ["HTTP/1.1 204 No Content\r\n\r\n"], {}, undefined],
+    ["500 fails", ["HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"], {}, "status 500"],
+    ["404 passes when expected", ["HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n"], { status: [404] }, undefined],
+    ["a list of statuses", [ok("")], { status: ["201-299", 404] }, "status 200"],
+    ["interim answers are passed over", ["HTTP/1.1 103 Early\r\n\r\n", ok("")], {}, undefined],
+    ["text in the body", [ok("all good")], { body: "good" }, undefined],
+    ["text that is not in the body", [ok("all bad")], { body: "good" }, 'the body does not contain "good"'],
+    [
+      "a body in chunks",
+      ["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ngo\r\n", "\r\n0\r\n\r\n"]
+        .slice(0, 1)
+        .concat(["", ""]),
+      { body: "x" },
+      undefined,
+    ],
+    ["json", [ok('{"a":{"b":true},"cpu":50}')], { json: { "a.b": true, cpu: "< 95" } }, undefined],
+    ["json that is not as wished", [ok('{"cpu":96}')], { json: { cpu: "< 95" } }, "json cpu: expected < 95, found 96"],
+    ["json that is none", [ok("<html>")], { json: { a: 1 } }, "the body is not JSON"],
+    ["garbage", ["SSH-2.0-OpenSSH\r\n"], {}, "the answer is not HTTP/1.1"],
+  ];
+  for (const [name, pieces, written, expected] of cases) {
+    if (name === "a body in chunks") continue;
+    test(name, async () => expect(await probe(answers(pieces), written)).toBe(expected as string));
+  }
+  test("a body in chunks", async () => {
+    const port = answers([
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nall\r\n",
+      "4\r\n wel\r\n1\r\nl\r\n0\r\n\r\n",
+    ]);
+    expect(await probe(port, { body: "all well" })).toBeUndefined();
+  });
+  test("a body that ends with the connection", async () =>
+    expect(await probe(answers(["HTTP/1.1 200 OK\r\n\r\nall well"], true), { body: "well" })).toBeUndefined());
+  test("a connection that closes before the answer", async () =>
+    expect(await probe(answers(["HTTP/1.1 2"], true), {})).toBe("the connection was closed early"));
+  test("nobody there", async () => expect(await probe(1, {})).toBe("connecting to 127.0.0.1:1 failed"));
+  test("no answer in time", async () => {
+    const clock = new FakeClock();
+    const result = probe(answers([]), { timeout: "1s" }, clock);
+    await Bun.sleep(50);
+    clock.advance(1_000);
+    expect(await result).toBe("no answer in time");
+    expect(clock.waiting).toBe(0);
+  });
+  test("sends what it is told to", async () => {
+    let request = "";
+    const listening = Bun.listen({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: {
+        data(socket, bytes) {
+          request += bytes.toString();
+          socket.write(ok(""));
+        },
+      },
+    });
+    server = listening;
+    await probe(listening.port, {
+      path: "/ready?x=1",
+      method: "HEAD",
+      host: "app.internal",
+      headers: { "X-Check": "1" },
+    });
+    expect(request).toStartWith("HEAD /ready?x=1 HTTP/1.1\r\nhost: app.internal\r\n");
+    expect(request).toContain("x-check: 1\r\n");
+  });
+});
+
+describe("tcp", () => {
+  test("connecting is enough", async () => expect(await probe(answers([]), { type: "tcp" })).toBeUndefined());
+  test("nobody there", async () => expect(await probe(1, { type: "tcp" })).toBe("connecting to 127.0.0.1:1 failed"));
+  test("what is sent is answered as expected", async () =>
+    expect(await probe(answers(["+PO", "NG\r\n"]), { type: "tcp", send: "PING\r\n", expect: "PONG" })).toBeUndefined());
+  test("or not", async () =>
+    expect(await probe(answers(["-ERR"], true), { type: "tcp", send: "PING\r\n", expect: "PONG" })).toBe(
+      'expected "PONG", got "-ERR"',
+    ));
+});
+
+describe("command", () => {
+  const run = (...command: string[]) => probe(80, { type: "command", command });
+  test("exit code 0 passes", async () => expect(await run("true")).toBeUndefined());
+  test("another fails", async () => expect(await run("sh", "-c", "exit 3")).toBe("sh ended with 3"));
+  test("is told where the endpoint is", async () =>
+    expect(
+      await run("sh", "-c", 'test "$EVENKEEL_POOL $EVENKEEL_HOST $EVENKEEL_PORT" = "app 127.0.0.1 80"'),
+    ).toBeUndefined());
+  test("sees nothing else of the environment", async () => {
+    process.env["EVENKEEL_TEST_SECRET"] = "x";
+    expect(await run("sh", "-c", 'test -z "$EVENKEEL_TEST_SECRET"')).toBeUndefined();
+    delete process.env["EVENKEEL_TEST_SECRET"];
+  });
+  test("a program that is not there", async () =>
+    expect(await run("/nonexistent")).toContain("cannot run /nonexistent"));
+  test("is killed when it takes too long", async () => {
+    const clock = new FakeClock();
+    const result = probe(80, { type: "command", command: ["sleep", "60"], timeout: "1s" }, clock);
+    await Bun.sleep(20);
+    clock.advance(1_000);
+    expect(await result).toBe("sleep took too long");
+  });
+});
+
+describe("assertions on JSON", () => {
+  const json = { a: { b: 5, c: "text", d: null, e: false }, list: [1] };
+  const cases: [string, string | number | boolean | null, boolean][] = [
+    ["a.b", 5, true],
+    ["a.b", "5", false],
+    ["a.b", "< 6", true],
+    ["a.b", "<=5", true],
+    ["a.b", "> 5", false],
+    ["a.b", ">= 5", true],
+    ["a.b", "!= 4", true],
+    ["a.c", "text", true],
+    ["a.c", "< 5", false],
+    ["a.d", null, true],
+    ["a.e", false, true],
+    ["a.x", 1, false],
+    ["a.b.c", 1, false],
+    ["list.0", 1, true],
+    ["constructor", "x", false],
+  ];
+  for (const [path, expected, passes] of cases)
+    test(`${path} ${JSON.stringify(expected)} ${passes ? "passes" : "fails"}`, () =>
+      expect(failedAssertion(json, path, expected) === undefined).toBe(passes));
+});

@@ -1,0 +1,102 @@
+import { describe, expect, test } from "bun:test";
+import { FakeClock } from "../base/fake-clock.ts";
+import { WaitQueue } from "./wait-queue.ts";
+
+function setUp(size: number) {
+  const clock = new FakeClock();
+  let places = 0;
+  let length = 0;
+  const served: string[] = [];
+  const gone: string[] = [];
+  const queue = new WaitQueue(size, 5_000, clock, clock, (change) => {
+    length += change;
+  });
+  const waiter = (name: string) => ({
+    tryAgain() {
+      if (places === 0) return false;
+      places--;
+      served.push(name);
+      return true;
+    },
+    waitedTooLong: () => void gone.push(name),
+  });
+  return {
+    clock,
+    queue,
+    served,
+    gone,
+    waiter,
+    free: (count: number) => {
+      places += count;
+    },
+    length: () => length,
+  };
+}
+
+describe("the queue of a pool", () => {
+  test("is first come, first served", () => {
+    const { queue, waiter, served, free } = setUp(10);
+    for (const name of ["a", "b", "c"]) expect(queue.add(waiter(name))).toBeTrue();
+    free(2);
+    queue.wake();
+    expect(served).toEqual(["a", "b"]);
+    expect(queue.length).toBe(1);
+  });
+
+  test("refuses when it is full", () => {
+    const { queue, waiter } = setUp(1);
+    expect(queue.add(waiter("a"))).toBeTrue();
+    expect(queue.add(waiter("b"))).toBeFalse();
+  });
+
+  test("lets nobody wait longer than promised", () => {
+    const { queue, waiter, gone, clock, length } = setUp(10);
+    queue.add(waiter("a"));
+    clock.advance(3_000);
+    queue.add(waiter("b"));
+    clock.advance(2_010);
+    expect(gone).toEqual(["a"]);
+    clock.advance(3_000);
+    expect(gone).toEqual(["a", "b"]);
+    expect(length()).toBe(0);
+    expect(clock.waiting).toBe(0);
+  });
+
+  test("finds a place that another worker gave free", () => {
+    const { queue, waiter, served, clock, free } = setUp(10);
+    queue.add(waiter("a"));
+    free(1);
+    clock.advance(10);
+    expect(served).toEqual(["a"]);
+    expect(clock.waiting).toBe(0);
+  });
+
+  test("forgets one that has left", () => {
+    const { queue, waiter, served, free, clock } = setUp(10);
+    const left = waiter("a");
+    queue.add(left);
+    queue.add(waiter("b"));
+    queue.remove(left);
+    queue.remove(left);
+    free(2);
+    queue.wake();
+    expect(served).toEqual(["b"]);
+    expect(clock.waiting).toBe(0);
+  });
+
+  test("one that fails at once and gives its place back does not make the next lose its turn", () => {
+    const { queue, waiter, served, free } = setUp(10);
+    queue.add({
+      tryAgain() {
+        served.push("a");
+        queue.wake();
+        return true;
+      },
+      waitedTooLong() {},
+    });
+    queue.add(waiter("b"));
+    free(1);
+    queue.wake();
+    expect(served).toEqual(["a", "b"]);
+  });
+});

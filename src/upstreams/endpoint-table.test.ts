@@ -1,0 +1,39 @@
+import { expect, test } from "bun:test";
+import { localRegion } from "../base/shared-memory.ts";
+import { EndpointTable } from "./endpoint-table.ts";
+
+function table(workers: number): EndpointTable {
+  return new EndpointTable(localRegion(EndpointTable.bytes(workers)), workers);
+}
+
+test("in flight is the sum over workers", () => {
+  const endpoints = table(3);
+  for (const worker of [0, 1, 1, 2]) endpoints.acquire(7, worker);
+  expect(endpoints.inFlight(7)).toBe(4);
+  endpoints.release(7, 1);
+  expect(endpoints.inFlight(7)).toBe(3);
+  expect(endpoints.inFlight(6)).toBe(0);
+});
+
+test("a limit holds over all workers and is never exceeded", () => {
+  const endpoints = table(2);
+  const taken = [0, 1, 0, 1, 0].map((worker) => endpoints.tryAcquire(1, worker, 3));
+  expect(taken).toEqual([true, true, true, false, false]);
+  expect(endpoints.inFlight(1)).toBe(3);
+});
+
+test("what a dead worker held is given back", () => {
+  const endpoints = table(2);
+  for (const row of [1, 2, 16_383]) for (const worker of [0, 1]) endpoints.acquire(row, worker);
+  endpoints.releaseWorker(1);
+  expect([1, 2, 16_383].map((row) => endpoints.inFlight(row))).toEqual([1, 1, 1]);
+});
+
+test("a cleared row is as new", () => {
+  const endpoints = table(2);
+  endpoints.setEligible(3, true);
+  endpoints.setWeight(3, 5);
+  endpoints.acquire(3, 1);
+  endpoints.clearRow(3);
+  expect([endpoints.isEligible(3), endpoints.weight(3), endpoints.inFlight(3)]).toEqual([false, 0, 0]);
+});
