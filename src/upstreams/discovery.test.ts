@@ -12,16 +12,16 @@ class FakeResolver implements Resolver {
 
   async addresses(name: string) {
     this.queries++;
-    return { addresses: valueOf(this.hosts[name]), ttlSeconds: this.ttlSeconds };
+    return { addresses: found(this.hosts[name]), ttlSeconds: this.ttlSeconds };
   }
 
   async services(name: string) {
     this.queries++;
-    return { services: valueOf(this.srv[name]), ttlSeconds: this.ttlSeconds };
+    return { services: found(this.srv[name]), ttlSeconds: this.ttlSeconds };
   }
 }
 
-function valueOf<Value>(answer: Value | Error | undefined): Value {
+function found<Value>(answer: Value | Error | undefined): Value {
   if (answer === undefined) throw new Error("ENOTFOUND");
   if (answer instanceof Error) throw answer;
   return answer;
