@@ -138,7 +138,7 @@ describe("the monitor", () => {
       Array.from({ length: 200 }, (_, index) => endpoint(index + 1)),
     );
     while (done < 200) {
-      held.splice(0).forEach((release) => release());
+      for (const release of held.splice(0)) release();
       await settle();
     }
     expect(most).toBe(64);
