@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { idleMemory } from "./idle.ts";
 import { type Figures, measure, median } from "./measure.ts";
+import { measureAtRate, type RatedFigures } from "./rated.ts";
 import { caddy, evenkeel, haproxy, nginx, type Rival, type RunningRival, startBackends } from "./rivals.ts";
 import { SCENES, type Scene } from "./scenes.ts";
 
@@ -49,7 +50,8 @@ running.add(await startBackends(folder, LOAD_CPU));
 const results: SceneResult[] = [];
 for (const scene of SCENES) if (scene.name.includes(options.scenes)) results.push(await runScene(scene));
 const idle = options.scenes === "" || "idle".includes(options.scenes) ? await runIdle() : {};
-report(results, idle);
+const rated = options.scenes === "" || "rate".includes(options.scenes) ? await runAtRate() : undefined;
+report(results, idle, rated);
 process.exit(0);
 
 async function runScene(scene: Scene): Promise<SceneResult> {
@@ -126,6 +128,39 @@ async function runIdle(): Promise<Record<string, number>> {
   return perConnection;
 }
 
+/** All at 70% of what nginx can do at most. */
+async function runAtRate(): Promise<Rated> {
+  const names = ["evenkeel", "nginx", "haproxy"];
+  const taking = present.filter(({ name }) => names.includes(name));
+  const started = new Map<string, { running: RunningRival; port: number }>();
+  for (const rival of taking) {
+    const item = await rival.start(folder, { routes: 0, accessLog: false });
+    running.add(item);
+    started.set(rival.name, { running: item, port: rival.port });
+  }
+  const scene: Scene = { name: "capacity", connections: 64, path: "/", targets: {} };
+  const best = await measure(started.get("nginx")!.running, loadCommand(scene, nginx.port));
+  const requestsPerSecond = Math.round(best.requestsPerSecond * 0.7);
+  const figures = await measureAtRate(started, { requestsPerSecond, seconds, rounds, cpu: LOAD_CPU, folder });
+  for (const { running: item } of started.values()) {
+    item.stop();
+    running.delete(item);
+  }
+  console.log(`\nlatency at ${requestsPerSecond} requests/s (70% of nginx's most), c=64`);
+  for (const [name, { p50Ms, p99Ms, p999Ms, errors }] of Object.entries(figures)) {
+    const wrong = errors > 0 ? `  ${errors} ERRORS` : "";
+    console.log(
+      `  ${name.padEnd(9)} p50 ${p50Ms.toFixed(2)} p99 ${p99Ms.toFixed(2)} p99.9 ${p999Ms.toFixed(2)} ms${wrong}`,
+    );
+  }
+  return { requestsPerSecond, figures };
+}
+
+interface Rated {
+  readonly requestsPerSecond: number;
+  readonly figures: Readonly<Record<string, RatedFigures>>;
+}
+
 function printScene(scene: Scene, medians: Readonly<Record<string, Figures>>): void {
   console.log(`\n${scene.name}`);
   for (const [name, figures] of Object.entries(medians)) {
@@ -148,7 +183,7 @@ function ratios({ scene, medians }: SceneResult): [string, number, number][] {
   });
 }
 
-function report(all: readonly SceneResult[], idle: Readonly<Record<string, number>>): void {
+function report(all: readonly SceneResult[], idle: Readonly<Record<string, number>>, atRate: Rated | undefined): void {
   const names = present.map(({ name }) => name);
   let page = `# Measured\n\n${new Date().toISOString().slice(0, 10)}, ${cpus()[0]?.model} with ${cpus().length} cores, \`npm run bench\`: medians of ${rounds} rounds of ${seconds} s, in turns;\nthe balancer on one core, load and endpoints on the other. Processor microseconds per request (user + system), then requests/s and p99.\n\n`;
   page += `| scene | ${names.join(" | ")} | against nginx | against HAProxy |\n|---|${"---|".repeat(names.length + 2)}\n`;
@@ -178,11 +213,17 @@ function report(all: readonly SceneResult[], idle: Readonly<Record<string, numbe
       .join(", ")}. Target for evenkeel: 6 at most.\n`;
     console.log(`\nKiB per idle connection: ${JSON.stringify(idle)}`);
   }
+  if (atRate !== undefined) {
+    const shown = Object.entries(atRate.figures).map(
+      ([name, { p50Ms, p99Ms, p999Ms }]) => `${name} ${p50Ms.toFixed(2)} / ${p99Ms.toFixed(2)} / ${p999Ms.toFixed(2)}`,
+    );
+    page += `\nLatency at ${atRate.requestsPerSecond} requests/s, 70% of what nginx can do at most (p50 / p99 / p99.9, ms): ${shown.join(", ")}.\n`;
+  }
   const out = join(import.meta.dir, "..", "results");
   mkdirSync(out, { recursive: true });
   writeFileSync(
     join(out, `${new Date().toISOString().replaceAll(":", "-")}.json`),
-    JSON.stringify({ rounds, seconds, results: all, idle }, null, 2),
+    JSON.stringify({ rounds, seconds, results: all, idle, rated: atRate }, null, 2),
   );
   if (options["write-results"]) writeFileSync(join(import.meta.dir, "..", "RESULTS.md"), page);
 }

@@ -1,0 +1,51 @@
+/** What the snapshots of HTTP and TCP listeners are both built from. */
+import { EvenkeelError } from "../base/errors.ts";
+import { hashString } from "../base/hash.ts";
+import type { Random } from "../base/random.ts";
+import { keyText } from "../http/request-key.ts";
+import type { RouteConfig } from "../http/schema.ts";
+import type { Pool } from "../pools/pool.ts";
+import type { RequestView } from "../routing/request-view.ts";
+import { compileSplit } from "../routing/split.ts";
+
+/** Below every route of the file: where a listener's own `pool` takes what nothing else matched. */
+export const LAST_PRIORITY = Number.NEGATIVE_INFINITY;
+
+/** The name of the route that a listener's `pool` stands for, in logs and metrics. */
+export function defaultRouteName(listener: string): string {
+  return `${listener}-default`;
+}
+
+/** Shares what a route matched between pools, by the weights of its split. */
+export function buildSplit(
+  split: NonNullable<RouteConfig["split"]>,
+  pools: ReadonlyMap<string, Pool>,
+  random: Random,
+): (request: RequestView) => Pool {
+  const { key } = split;
+  const parts = split.pools.map((part) => poolNamed(part.pool, pools));
+  const compiled = compileSplit(
+    split.pools.map((part) => part.weight),
+    random,
+  );
+  return (request) => {
+    const text = key === undefined ? undefined : keyText(key, request);
+    return parts[compiled.pick(text === undefined ? undefined : hashString(text))] as Pool;
+  };
+}
+
+export function poolNamed(name: string, pools: ReadonlyMap<string, Pool>): Pool {
+  const pool = pools.get(name);
+  if (pool === undefined) throw new EvenkeelError(`there is no pool named ${name}`);
+  return pool;
+}
+
+/** Runs `build`; what it throws names the place. */
+export function at<Value>(place: string, build: () => Value): Value {
+  try {
+    return build();
+  } catch (error) {
+    if (error instanceof EvenkeelError) throw new EvenkeelError(`${place}: ${error.message}`, { cause: error });
+    throw error;
+  }
+}

@@ -1,0 +1,67 @@
+/** From configuration to what TCP listeners serve. */
+import type { Random } from "../base/random.ts";
+import type { RouteConfig } from "../http/schema.ts";
+import { MetricsWriter } from "../observability/metrics-table.ts";
+import type { Pool } from "../pools/pool.ts";
+import { compileRoutes, type RouteEntry } from "../routing/router.ts";
+import type { MatchConfig } from "../routing/schema.ts";
+import type { TcpRoute, TcpSnapshot } from "../tcp/snapshot.ts";
+import { at, buildSplit, defaultRouteName, LAST_PRIORITY, poolNamed } from "./build-action.ts";
+import type { WorkerUpdate } from "./data-path.ts";
+
+/** The snapshot of every TCP listener, by name. Throws an EvenkeelError that names the place. */
+export function buildTcpSnapshots(
+  { config, rows }: WorkerUpdate,
+  pools: ReadonlyMap<string, Pool>,
+  random: Random,
+): Map<string, TcpSnapshot> {
+  const snapshots = new Map<string, TcpSnapshot>();
+  for (const [name, listener] of Object.entries(config.listeners)) {
+    if (listener.protocol !== "tcp") continue;
+    const entries: RouteEntry<TcpRoute>[] = [];
+    for (const [index, route] of config.routes.entries()) {
+      if (route.listeners?.includes(name) !== true) continue;
+      const routeName = route.name ?? `route-${index + 1}`;
+      const target = at(`routes.${routeName}`, () => buildRoute(routeName, route, pools, rows.routes, random));
+      entries.push({ match: byServerName(route.match), priority: route.priority, target });
+    }
+    if (listener.pool !== undefined) {
+      const pool = poolNamed(listener.pool, pools);
+      const routeName = defaultRouteName(name);
+      const cells = MetricsWriter.rowStart("route", rows.routes[routeName] ?? 0);
+      entries.push({ match: {}, priority: LAST_PRIORITY, target: { name: routeName, choose: () => pool, cells } });
+    }
+    snapshots.set(name, {
+      name,
+      router: at(`listeners.${name}`, () => compileRoutes(entries)),
+      readsHello: entries.some(({ match }) => asksForHello(match)),
+      timeouts: listener.timeouts,
+      cells: MetricsWriter.rowStart("listener", rows.listeners[name] ?? 0),
+    });
+  }
+  return snapshots;
+}
+
+function buildRoute(
+  name: string,
+  config: RouteConfig,
+  pools: ReadonlyMap<string, Pool>,
+  rows: Readonly<Record<string, number>>,
+  random: Random,
+): TcpRoute {
+  const cells = MetricsWriter.rowStart("route", rows[name] ?? 0);
+  if (config.split !== undefined) return { name, choose: buildSplit(config.split, pools, random), cells };
+  const pool = poolNamed(config.pool ?? "", pools);
+  return { name, choose: () => pool, cells };
+}
+
+/** Names are looked up where HTTP looks up hosts, so that they have the same precedence. */
+function byServerName({ serverName, ...match }: MatchConfig): MatchConfig {
+  return serverName === undefined ? match : { ...match, host: serverName };
+}
+
+function asksForHello(match: MatchConfig): boolean {
+  if (match.host !== undefined || match.serverName !== undefined || match.alpn !== undefined) return true;
+  const parts = [...(match.all ?? []), ...(match.any ?? []), ...(match.not === undefined ? [] : [match.not])];
+  return parts.some(asksForHello);
+}

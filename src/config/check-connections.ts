@@ -1,0 +1,54 @@
+/** What holds for listeners that see connections, not requests: HTTP has no meaning there. */
+import { keyNeedsHttp } from "../pools/key-schema.ts";
+import type { MatchConfig } from "../routing/schema.ts";
+import type { Path } from "./problems.ts";
+import type { Config } from "./schema.ts";
+
+type Report = (path: Path, message: string, hint?: string) => void;
+
+const HTTP_CONDITIONS = ["host", "path", "pathPrefix", "pathRegex", "method", "headers", "cookies", "query"] as const;
+const HTTP_SETTINGS = ["redirect", "respond", "requestHeaders", "responseHeaders", "rewrite"] as const;
+
+export function checkConnectionListeners(config: Config, error: Report): void {
+  const isHttp = (name: string): boolean => (config.listeners[name]?.protocol ?? "http") === "http";
+  const pools = new Map<string, string>();
+  for (const [name, listener] of Object.entries(config.listeners))
+    if (listener.protocol !== "http" && listener.pool !== undefined) pools.set(listener.pool, `listeners.${name}`);
+
+  for (const [index, route] of config.routes.entries()) {
+    const path: Path = ["routes", index];
+    const connections = route.listeners?.filter((name) => !isHttp(name)) ?? [];
+    const [first] = connections;
+    if (first === undefined) continue;
+    const protocol = config.listeners[first]?.protocol;
+    if (connections.length < (route.listeners?.length ?? 0))
+      error([...path, "listeners"], `a route is either for HTTP listeners or for ${protocol} listeners: write two`);
+    checkMatch(route.match, [...path, "match"], `listeners.${first} is ${protocol}`, error);
+    for (const key of HTTP_SETTINGS)
+      if (route[key] !== undefined) error([...path, key], `needs HTTP, but listeners.${first} is ${protocol}`);
+    if (route.split?.key !== undefined && keyNeedsHttp(route.split.key))
+      error([...path, "split", "key"], `needs HTTP, but listeners.${first} is ${protocol}`, KEY_HINT);
+    for (const pool of [route.pool, ...(route.split?.pools.map((part) => part.pool) ?? [])])
+      if (pool !== undefined) pools.set(pool, `listeners.${first}`);
+  }
+  for (const [name, from] of pools) {
+    const key = config.pools[name]?.key;
+    if (key !== undefined && keyNeedsHttp(key))
+      error(["pools", name, "key"], `needs HTTP, but ${from}, which uses this pool, has no requests`, KEY_HINT);
+  }
+}
+
+const KEY_HINT = "use clientIp, or { constant: ... }";
+
+function checkMatch(match: MatchConfig, path: Path, why: string, error: Report): void {
+  for (const key of HTTP_CONDITIONS)
+    if (match[key] !== undefined)
+      error([...path, key], `needs HTTP, but ${why}`, "there are: serverName, alpn, clientIp, all, any, not");
+  match.all?.forEach((part, index) => {
+    checkMatch(part, [...path, "all", index], why, error);
+  });
+  match.any?.forEach((part, index) => {
+    checkMatch(part, [...path, "any", index], why, error);
+  });
+  if (match.not !== undefined) checkMatch(match.not, [...path, "not"], why, error);
+}

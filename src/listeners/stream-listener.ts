@@ -1,0 +1,156 @@
+/** What TCP and HTTP listeners share: accepting, and limits on the number of connections that hold over all workers. */
+import type { Socket, SocketHandler, TCPSocketListener } from "bun";
+import { type CounterKey, counterKey, type SharedCounters } from "../base/shared-counters.ts";
+import { LISTENER, type MetricsWriter } from "../observability/metrics-table.ts";
+import { type Connection, connectionHandlers } from "../transport/connection.ts";
+import type { DeadlineSweep } from "../transport/deadlines.ts";
+
+export interface ConnectionLimits {
+  /** Over all workers; likewise the next. */
+  readonly maxConnections: number;
+  readonly maxConnectionsPerClient: number;
+}
+
+export interface ListenerContext {
+  readonly metrics: MetricsWriter;
+  readonly sweep: DeadlineSweep;
+}
+
+interface Settings {
+  readonly name: string;
+  /** First cell of the listener's row in the metrics. */
+  readonly cells: number;
+}
+
+interface Counted {
+  readonly inListener: boolean;
+  readonly inClient: CounterKey | undefined;
+}
+
+const MAX_KEYS = 4_096;
+
+export abstract class StreamListener<Accepted extends Connection, Snapshot extends Settings> {
+  settings: Snapshot;
+  readonly #context: ListenerContext;
+  readonly #counters: SharedCounters;
+  readonly #listenerKey: CounterKey;
+  readonly #keys = new Map<string, CounterKey>();
+  readonly #open = new Map<Accepted, Counted>();
+  readonly #server: TCPSocketListener<Connection>;
+  #limits: ConnectionLimits;
+  /** False between prepare and commit: what is accepted meanwhile waits unread. */
+  #serving = false;
+
+  /** Accepts on a listening socket that the supervisor has opened. */
+  constructor(
+    descriptor: number,
+    settings: Snapshot,
+    limits: ConnectionLimits,
+    context: ListenerContext,
+    counters: SharedCounters,
+  ) {
+    this.settings = settings;
+    this.#limits = limits;
+    this.#context = context;
+    this.#counters = counters;
+    this.#listenerKey = counterKey(`listener ${settings.name}`);
+    const handlers: SocketHandler<Connection> = { ...connectionHandlers, open: (socket) => this.#accept(socket) };
+    // The types do not know `fd`, which takes over a listening socket.
+    this.#server = Bun.listen<Connection>({ fd: descriptor, allowHalfOpen: true, socket: handlers } as never);
+  }
+
+  protected abstract create(ip: string): Accepted;
+  /** The connection has its socket, and the listener serves. */
+  protected abstract begin(connection: Accepted): void;
+  /** Nothing new is to begin on this connection. */
+  protected abstract drainConnection(connection: Accepted): void;
+  /** Tells the client that there is no room, where its protocol has words for that. */
+  protected abstract reject(socket: Socket<Connection>): void;
+
+  get openConnections(): number {
+    return this.#open.size;
+  }
+
+  /** Serves from now on, with these settings. */
+  serve(settings: Snapshot, limits: ConnectionLimits): void {
+    this.settings = settings;
+    this.#limits = limits;
+    if (this.#serving) return;
+    this.#serving = true;
+    for (const connection of [...this.#open.keys()]) {
+      connection.resume();
+      this.begin(connection);
+    }
+  }
+
+  /** Asks all connections to come to an end; goes on accepting. */
+  drain(): void {
+    for (const connection of [...this.#open.keys()]) this.drainConnection(connection);
+  }
+
+  /** Accepts no more. Connections that are open live on until `closeConnections`. */
+  stop(): void {
+    this.#server.stop(false);
+  }
+
+  closeConnections(): void {
+    for (const connection of [...this.#open.keys()]) connection.close();
+  }
+
+  connectionClosed(connection: Accepted): void {
+    const counted = this.#open.get(connection);
+    if (counted === undefined) return;
+    this.#open.delete(connection);
+    if (counted.inListener) this.#counters.subtract(this.#listenerKey);
+    if (counted.inClient !== undefined) this.#counters.subtract(counted.inClient);
+    this.#context.metrics.add(this.settings.cells + LISTENER.open, -1);
+  }
+
+  #accept(socket: Socket<Connection>): void {
+    const ip = plainAddress(socket.remoteAddress);
+    const counted = this.#count(ip);
+    if (counted === undefined) {
+      this.#context.metrics.add(this.settings.cells + LISTENER.rejected, 1);
+      this.reject(socket);
+      return;
+    }
+    const connection = this.create(ip);
+    socket.data = connection;
+    connection.attach(socket);
+    this.#open.set(connection, counted);
+    this.#context.sweep.add(connection);
+    this.#context.metrics.add(this.settings.cells + LISTENER.connections, 1);
+    this.#context.metrics.add(this.settings.cells + LISTENER.open, 1);
+    if (this.#serving) this.begin(connection);
+    else connection.pause();
+  }
+
+  /** Clients come back: their keys are kept, in bounded number. */
+  #keyOf(ip: string): CounterKey {
+    let key = this.#keys.get(ip);
+    if (key === undefined) {
+      key = counterKey(`client ${this.settings.name} ${ip}`);
+      if (this.#keys.size >= MAX_KEYS) this.#keys.clear();
+      this.#keys.set(ip, key);
+    }
+    return key;
+  }
+
+  /** Counts the connection in, or undefined when there is no place for it. */
+  #count(ip: string): Counted | undefined {
+    const inListener = this.#counters.tryAdd(this.#listenerKey, this.#limits.maxConnections);
+    if (inListener === "refused") return undefined;
+    const clientKey = this.#keyOf(ip);
+    const inClient = this.#counters.tryAdd(clientKey, this.#limits.maxConnectionsPerClient);
+    if (inClient === "refused") {
+      if (inListener === "added") this.#counters.subtract(this.#listenerKey);
+      return undefined;
+    }
+    return { inListener: inListener === "added", inClient: inClient === "added" ? clientKey : undefined };
+  }
+}
+
+/** A socket for both families shows IPv4 clients as `::ffff:1.2.3.4`. */
+function plainAddress(address: string): string {
+  return address.startsWith("::ffff:") ? address.slice(7) : address;
+}
