@@ -1,47 +1,45 @@
-/** From configuration to what listeners serve: routes compiled, filters built, pools found by name. Cold, and loud about mistakes. */
+/** From configuration to what HTTP listeners serve: routes compiled, filters built, pools found by name. Cold, and loud about mistakes. */
 import { parseListenAddress } from "../base/address.ts";
 import { EvenkeelError } from "../base/errors.ts";
-import { hashString } from "../base/hash.ts";
 import { NetworkSet, parseNetwork } from "../base/ip.ts";
 import type { Random } from "../base/random.ts";
 import { compileFilters } from "../filters/registry.ts";
-import { keyText } from "../http/request-key.ts";
 import { type RouteConfig, routeSchema } from "../http/schema.ts";
 import type { Action, ListenerSnapshot, Route } from "../http/snapshot.ts";
-import type { ListenerConfig } from "../listeners/schema.ts";
+import type { HttpListenerConfig } from "../listeners/schema.ts";
 import { MetricsWriter } from "../observability/metrics-table.ts";
 import type { Pool } from "../pools/pool.ts";
 import { compileRedirect } from "../routing/redirect.ts";
 import { compileRoutes, type RouteEntry } from "../routing/router.ts";
-import { compileSplit } from "../routing/split.ts";
+import { at, buildSplit, defaultRouteName, LAST_PRIORITY, poolNamed } from "./build-action.ts";
 import type { WorkerUpdate } from "./data-path.ts";
-
-/** Below every route of the file: where a listener's own `pool` takes what nothing else matched. */
-const LAST = Number.NEGATIVE_INFINITY;
 
 /** What a listener's own pool goes by, which has no route in the file. */
 const ROUTE_DEFAULTS = routeSchema.parse({});
 
-/** The snapshot of every listener, by name. Throws an EvenkeelError that names the place. */
+/** The snapshot of every HTTP listener, by name. Throws an EvenkeelError that names the place. */
 export function buildSnapshots(
   update: WorkerUpdate,
   pools: ReadonlyMap<string, Pool>,
   random: Random,
 ): Map<string, ListenerSnapshot> {
   const { config, rows } = update;
-  const routes = config.routes.map((route, index) => {
+  const isHttp = (name: string): boolean => config.listeners[name]?.protocol === "http";
+  const routes = config.routes.flatMap((route, index) => {
+    if (route.listeners !== undefined && !route.listeners.some(isHttp)) return [];
     const name = route.name ?? `route-${index + 1}`;
-    return { config: route, route: at(`routes.${name}`, () => buildRoute(name, route, pools, rows.routes, random)) };
+    return [{ config: route, route: at(`routes.${name}`, () => buildRoute(name, route, pools, rows.routes, random)) }];
   });
   const snapshots = new Map<string, ListenerSnapshot>();
   for (const [name, listener] of Object.entries(config.listeners)) {
+    if (listener.protocol !== "http") continue;
     const entries: RouteEntry<Route>[] = routes
       .filter(({ config: route }) => route.listeners === undefined || route.listeners.includes(name))
       .map(({ config: route, route: target }) => ({ match: route.match, priority: route.priority, target }));
     if (listener.pool !== undefined)
       entries.push({
         match: {},
-        priority: LAST,
+        priority: LAST_PRIORITY,
         target: defaultRoute(name, listener.pool, pools, rows.routes),
       });
     snapshots.set(
@@ -52,14 +50,9 @@ export function buildSnapshots(
   return snapshots;
 }
 
-/** The name of the route that a listener's `pool` stands for, in logs and metrics. */
-export function defaultRouteName(listener: string): string {
-  return `${listener}-default`;
-}
-
 function buildListener(
   name: string,
-  listener: ListenerConfig,
+  listener: HttpListenerConfig,
   entries: readonly RouteEntry<Route>[],
   row: number,
 ): ListenerSnapshot {
@@ -114,21 +107,7 @@ function buildAction(config: RouteConfig, pools: ReadonlyMap<string, Pool>, rand
       body,
     };
   }
-  if (config.split !== undefined) {
-    const { key } = config.split;
-    const parts = config.split.pools.map((part) => poolNamed(part.pool, pools));
-    const split = compileSplit(
-      config.split.pools.map((part) => part.weight),
-      random,
-    );
-    return {
-      kind: "split",
-      choose(request) {
-        const text = key === undefined ? undefined : keyText(key, request);
-        return parts[split.pick(text === undefined ? undefined : hashString(text))] as Pool;
-      },
-    };
-  }
+  if (config.split !== undefined) return { kind: "split", choose: buildSplit(config.split, pools, random) };
   return { kind: "pool", pool: poolNamed(config.pool ?? "", pools) };
 }
 
@@ -151,23 +130,8 @@ function defaultRoute(
   };
 }
 
-function poolNamed(name: string, pools: ReadonlyMap<string, Pool>): Pool {
-  const pool = pools.get(name);
-  if (pool === undefined) throw new EvenkeelError(`there is no pool named ${name}`);
-  return pool;
-}
-
 function networkOf(text: string): NonNullable<ReturnType<typeof parseNetwork>> {
   const network = parseNetwork(text);
   if (network === undefined) throw new EvenkeelError(`${text} is not an address or network such as 10.0.0.0/8`);
   return network;
-}
-
-function at<Value>(place: string, build: () => Value): Value {
-  try {
-    return build();
-  } catch (error) {
-    if (error instanceof EvenkeelError) throw new EvenkeelError(`${place}: ${error.message}`, { cause: error });
-    throw error;
-  }
 }

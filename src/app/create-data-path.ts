@@ -9,18 +9,22 @@ import { HttpDate } from "../http/http-date.ts";
 import { RequestIds } from "../http/request-id.ts";
 import type { ListenerSnapshot } from "../http/snapshot.ts";
 import { HttpListener } from "../listeners/http-listener.ts";
+import type { ListenerConfig } from "../listeners/schema.ts";
+import { TcpListener } from "../listeners/tcp-listener.ts";
 import { AccessLog } from "../observability/access-log.ts";
 import type { Log } from "../observability/log.ts";
 import { type MetricsTable, MetricsWriter, POOL } from "../observability/metrics-table.ts";
 import { EMPTY_VIEW, type Pool, type PoolView } from "../pools/pool.ts";
 import type { PoolConfig } from "../pools/schema.ts";
 import { WaitQueue } from "../pools/wait-queue.ts";
+import type { TcpSnapshot } from "../tcp/snapshot.ts";
 import { ByteWriter } from "../transport/byte-writer.ts";
 import { DeadlineSweep } from "../transport/deadlines.ts";
 import { ConnectionPool } from "../upstreams/connection-pool.ts";
 import { Endpoint, type EndpointSpec } from "../upstreams/endpoint.ts";
 import type { EndpointTable } from "../upstreams/endpoint-table.ts";
 import { buildSnapshots } from "./build-snapshot.ts";
+import { buildTcpSnapshots } from "./build-tcp.ts";
 import type { DataPath, WorkerUpdate } from "./data-path.ts";
 
 const WRITER_BYTES = 524_288;
@@ -45,10 +49,17 @@ export function createDataPath(options: DataPathOptions): DataPath {
 interface Prepared {
   readonly update: WorkerUpdate;
   readonly pools: Map<string, PoolInUse>;
-  readonly snapshots: Map<string, ListenerSnapshot>;
-  readonly added: Map<string, HttpListener>;
+  readonly snapshots: Snapshots;
+  readonly added: Map<string, RunningListener>;
   readonly accessLog: AccessLog | undefined;
 }
+
+interface Snapshots {
+  readonly http: Map<string, ListenerSnapshot>;
+  readonly tcp: Map<string, TcpSnapshot>;
+}
+
+type RunningListener = HttpListener | TcpListener;
 
 interface PoolInUse extends Pool {
   retryAttempts: number;
@@ -61,9 +72,9 @@ class WorkerDataPath implements DataPath {
   readonly #context: HttpContext;
   readonly #logTimer: { stop(): void };
   #pools = new Map<string, PoolInUse>();
-  #listeners = new Map<string, HttpListener>();
+  #listeners = new Map<string, RunningListener>();
   /** Removed by a reload; their connections are still open. */
-  #leaving = new Set<HttpListener>();
+  #leaving = new Set<RunningListener>();
   #accessLogConfig = "";
   #prepared: Prepared | undefined;
 
@@ -90,17 +101,16 @@ class WorkerDataPath implements DataPath {
     const pools = new Map(
       Object.entries(update.config.pools).map(([name, config]) => [name, this.#poolFor(name, config, update)]),
     );
-    const snapshots = buildSnapshots(update, pools, this.#options.random);
+    const snapshots: Snapshots = {
+      http: buildSnapshots(update, pools, this.#options.random),
+      tcp: buildTcpSnapshots(update, pools, this.#options.random),
+    };
     const accessLog = this.#openAccessLog(update);
-    const added = new Map<string, HttpListener>();
+    const added = new Map<string, RunningListener>();
     this.#prepared = { update, pools, snapshots, added, accessLog };
     try {
-      for (const [name, settings] of snapshots) {
-        const descriptor = descriptors[name];
-        if (descriptor === undefined) continue;
-        const limits = update.config.listeners[name]!;
-        added.set(name, new HttpListener(descriptor, settings, limits, this.#context, this.#options.counters));
-      }
+      for (const [name, descriptor] of Object.entries(descriptors))
+        added.set(name, this.#openListener(name, descriptor, update.config.listeners[name]!, snapshots));
     } catch (error) {
       this.abort();
       throw error;
@@ -122,11 +132,9 @@ class WorkerDataPath implements DataPath {
       this.#listeners.set(name, listener);
     }
     for (const [name, listener] of this.#listeners) {
-      const settings = snapshots.get(name);
-      if (settings === undefined) {
-        this.#listeners.delete(name);
-        this.#leave(listener);
-      } else listener.serve(settings, update.config.listeners[name]!);
+      if (serve(listener, name, snapshots, update.config.listeners[name])) continue;
+      this.#listeners.delete(name);
+      this.#leave(listener);
     }
     this.#switchAccessLog(update, prepared.accessLog);
   }
@@ -181,7 +189,14 @@ class WorkerDataPath implements DataPath {
     this.#context.accessLog?.reopen();
   }
 
-  #leave(listener: HttpListener): void {
+  #openListener(name: string, descriptor: number, config: ListenerConfig, snapshots: Snapshots): RunningListener {
+    const { counters } = this.#options;
+    return config.protocol === "http"
+      ? new HttpListener(descriptor, snapshots.http.get(name)!, config, this.#context, counters)
+      : new TcpListener(descriptor, snapshots.tcp.get(name)!, config, this.#context, counters);
+  }
+
+  #leave(listener: RunningListener): void {
     listener.stop();
     listener.drain();
     this.#leaving.add(listener);
@@ -260,6 +275,22 @@ class WorkerDataPath implements DataPath {
     void this.#context.accessLog?.close();
     this.#context.accessLog = opened;
   }
+}
+
+/** Hands a listener its new settings; false when the configuration does not have it any more. */
+function serve(
+  listener: RunningListener,
+  name: string,
+  { http, tcp }: Snapshots,
+  config: ListenerConfig | undefined,
+): boolean {
+  if (config === undefined) return false;
+  const httpSettings = http.get(name);
+  const tcpSettings = tcp.get(name);
+  if (listener instanceof HttpListener && httpSettings !== undefined) listener.serve(httpSettings, config);
+  else if (listener instanceof TcpListener && tcpSettings !== undefined) listener.serve(tcpSettings, config);
+  else return false;
+  return true;
 }
 
 function isKeyed(config: PoolConfig): boolean {

@@ -6,6 +6,7 @@ import { closeDescriptor, openListeningSocket, portOf } from "../transport/liste
 
 interface OpenListener {
   readonly address: string;
+  readonly protocol: string;
   /** By worker. */
   readonly descriptors: readonly number[];
 }
@@ -27,8 +28,11 @@ export class ListeningSockets {
   prepare(config: Config): PreparedSockets {
     const added = new Map<string, OpenListener>();
     try {
-      for (const [name, { address }] of Object.entries(config.listeners)) {
-        if (this.#open.get(name)?.address !== address) added.set(name, this.#openListener(name, address));
+      for (const [name, { address, protocol }] of Object.entries(config.listeners)) {
+        const open = this.#open.get(name);
+        // A worker cannot turn a listener that it has into one of another protocol: that takes a socket of its own.
+        if (open?.address !== address || open.protocol !== protocol)
+          added.set(name, this.#openListener(name, address, protocol));
       }
     } catch (error) {
       for (const listener of added.values()) closeAll(listener);
@@ -74,7 +78,7 @@ export class ListeningSockets {
     this.#open.clear();
   }
 
-  #openListener(name: string, address: string): OpenListener {
+  #openListener(name: string, address: string, protocol: string): OpenListener {
     const parsed = parseListenAddress(address) ?? { host: "::", port: 0 };
     const inherited = this.#inherited.get(address) ?? [];
     this.#inherited.delete(address);
@@ -94,7 +98,7 @@ export class ListeningSockets {
         cause: error,
       });
     }
-    return { address, descriptors };
+    return { address, protocol, descriptors };
   }
 }
 

@@ -11,7 +11,7 @@ import { KINDS, LISTENER } from "../observability/metrics-table.ts";
 import { createDnsResolver } from "../upstreams/dns-resolver.ts";
 import type { EndpointSpec } from "../upstreams/endpoint.ts";
 import { MAX_ENDPOINTS } from "../upstreams/endpoint-table.ts";
-import { defaultRouteName } from "./build-snapshot.ts";
+import { defaultRouteName } from "./build-action.ts";
 import { createDataPath } from "./create-data-path.ts";
 import type { WorkerUpdate } from "./data-path.ts";
 import { EndpointRegistry } from "./endpoint-registry.ts";

@@ -47,6 +47,10 @@ export const ERRORS = {
   E_CLIENT_CLOSED: row(0, "downstream", "never", "The client closed the connection before the answer was complete."),
   E_CLIENT_STALLED: row(0, "downstream", "never", "The client did not read the answer in time."),
 
+  E_BAD_HELLO: row(0, "downstream", "never", "The connection does not begin with a TLS handshake."),
+  E_HELLO_TIMEOUT: row(0, "downstream", "never", "The beginning of the connection did not arrive in time."),
+  E_IDLE: row(0, "downstream", "never", "Nothing was sent either way for too long."),
+
   // No place to send it.
   E_NO_ROUTE: row(404, "internal", "never", "No route matches this request."),
   E_NO_ENDPOINT: row(503, "internal", "never", "No endpoint is available for this request."),

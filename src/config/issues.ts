@@ -66,7 +66,7 @@ function isWrongKind(issue: Issue): boolean {
 function distance(branch: readonly Issue[]): number {
   return branch.reduce((sum, issue) => {
     if (isWrongKind(issue)) return sum + 100;
-    if (issue.code === "invalid_value" && issue.path.at(-1) === "type") return sum + 50;
+    if (issue.code === "invalid_value" && ["type", "protocol"].includes(String(issue.path.at(-1)))) return sum + 50;
     return sum + (issue.code === "unrecognized_keys" ? 3 * issue.keys.length : 1);
   }, 0);
 }

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { z } from "zod";
+import { defineConfig } from "./define-config.ts";
 import { problemsOf } from "./issues.ts";
 import { knownKeys } from "./known-keys.ts";
 import { byPlace, type Path, type Problem, pathText } from "./problems.ts";
@@ -127,7 +128,20 @@ async function readSource(file: string): Promise<Source | Problem[] | { problems
   return source;
 }
 
+/** Makes `import { defineConfig } from "evenkeel"` work wherever the file is, in the single-file program too. */
+function provideOwnModule(): void {
+  if (ownModuleProvided) return;
+  ownModuleProvided = true;
+  Bun.plugin({
+    name: "evenkeel",
+    setup: (build) => void build.module("evenkeel", () => ({ exports: { defineConfig }, loader: "object" })),
+  });
+}
+
+let ownModuleProvided = false;
+
 async function importSource(file: string, whole: (message: string) => Problem[]): Promise<Source | Problem[]> {
+  provideOwnModule();
   try {
     // The query makes a reload see the file as it is now.
     const url = `${pathToFileURL(resolve(file)).href}?${statSync(file).mtimeMs}`;

@@ -12,6 +12,7 @@ import type { PoolConfig } from "../pools/schema.ts";
 import { compileMatch } from "../routing/conditions.ts";
 import { compileRedirect } from "../routing/redirect.ts";
 import type { EndpointConfig } from "../upstreams/schema.ts";
+import { checkConnectionListeners } from "./check-connections.ts";
 import type { Path } from "./problems.ts";
 import type { Config } from "./schema.ts";
 
@@ -34,6 +35,7 @@ export function checkReferences(config: Config): Finding[] {
   checkListeners(config, error);
   for (const [index, route] of config.routes.entries()) checkRoute(config, route, ["routes", index], error);
   checkRouteNames(config, error);
+  checkConnectionListeners(config, error);
   for (const [name, pool] of Object.entries(config.pools)) checkPool(pool, ["pools", name], error, warn);
   checkUnusedPools(config, warn);
   if (config.accessLog !== false) {
@@ -75,9 +77,11 @@ function checkListeners(config: Config, error: Report): void {
   for (const [name, listener] of Object.entries(config.listeners)) {
     claim(listener.address, ["listeners", name, "address"], `listeners.${name}`);
     if (listener.pool !== undefined) checkPoolName(config, listener.pool, ["listeners", name, "pool"], error);
-    listener.trustedProxies.forEach((text, index) => {
-      checkNetwork(text, ["listeners", name, "trustedProxies", index], error);
-    });
+    if (listener.protocol === "http") {
+      listener.trustedProxies.forEach((text, index) => {
+        checkNetwork(text, ["listeners", name, "trustedProxies", index], error);
+      });
+    }
   }
   if (config.admin !== false) claim(config.admin.address, ["admin", "address"], "admin");
 }

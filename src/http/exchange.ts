@@ -136,6 +136,8 @@ export class Exchange implements FilterContext, AccessRecord {
 
   // What routing and filters see (RequestView, FilterContext).
 
+  readonly tls = undefined;
+
   get method(): string {
     return latin1(this.head.bytes, this.head.start, this.head.methodEnd);
   }

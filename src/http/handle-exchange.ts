@@ -4,8 +4,9 @@
  */
 import { ERRORS, type ErrorCode } from "../base/errors.ts";
 import { POOL } from "../observability/metrics-table.ts";
-import { hasFullEndpoint, pickEndpoint } from "../pools/pick-endpoint.ts";
+import { pickEndpoint } from "../pools/pick-endpoint.ts";
 import type { Pool } from "../pools/pool.ts";
+import { waitForEndpoint } from "../pools/wait-for-endpoint.ts";
 import { AMBIGUOUS } from "../routing/router.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import { Attempt } from "./attempt.ts";
@@ -93,28 +94,23 @@ function begin(exchange: Exchange, route: Route, pool: Pool, endpoint: Endpoint)
 
 /** Every endpoint that could take it is full: wait for a place. Otherwise there is none to wait for. */
 function waitOrRefuse(exchange: Exchange, route: Route, pool: Pool): void {
-  if (!hasFullEndpoint(pool.view)) return refuse(exchange, "E_NO_ENDPOINT");
-  const waiter = {
-    tryAgain(): boolean {
+  exchange.client.pauseBody();
+  exchange.stopWaiting = waitForEndpoint(pool, {
+    pick() {
       exchange.nowMs = exchange.context.clock.now();
-      const endpoint = pick(exchange, pool);
-      if (endpoint === undefined) return hasFullEndpoint(pool.view) ? false : leave("E_NO_ENDPOINT");
+      return pick(exchange, pool);
+    },
+    begin(endpoint) {
       exchange.stopWaiting = undefined;
       begin(exchange, route, pool, endpoint);
-      return true;
     },
-    waitedTooLong: () => void leave("E_QUEUE_TIMEOUT"),
-  };
-  const leave = (code: ErrorCode): true => {
-    exchange.nowMs = exchange.context.clock.now();
-    exchange.stopWaiting = undefined;
-    refuse(exchange, code);
-    return true;
-  };
-  exchange.client.pauseBody();
-  if (!pool.queue.add(waiter)) return refuse(exchange, "E_QUEUE_FULL");
-  exchange.context.metrics.add(pool.cells + POOL.queued, 1);
-  exchange.stopWaiting = () => pool.queue.remove(waiter);
+    refuse(code) {
+      exchange.nowMs = exchange.context.clock.now();
+      exchange.stopWaiting = undefined;
+      refuse(exchange, code);
+    },
+  });
+  if (exchange.stopWaiting !== undefined) exchange.context.metrics.add(pool.cells + POOL.queued, 1);
 }
 
 function attemptEnded(exchange: Exchange, ended: Attempt, failure: ErrorCode | undefined): void {

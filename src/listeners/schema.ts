@@ -2,22 +2,26 @@
 import { z } from "zod";
 import { byteSize, duration } from "../base/schema.ts";
 
-export const listenerSchema = z.strictObject({
+const common = {
   address: z.string().min(1).describe("Where to listen: `:8080` (all addresses), `127.0.0.1:8080`, `[::1]:8080`."),
-  protocol: z.enum(["http"]).default("http").describe("What clients speak."),
-  pool: z.string().optional().describe("Where requests go that no route matches; without it they get 404."),
   maxConnections: z
     .int()
     .min(1)
     .max(1_000_000)
     .default(20_000)
-    .describe("Open connections at most, over all workers; more are answered 503 and closed."),
+    .describe("Open connections at most, over all workers; more are refused (HTTP: answered 503) and closed."),
   maxConnectionsPerClient: z
     .int()
     .min(1)
     .max(1_000_000)
     .default(4_096)
     .describe("Open connections per client address at most, over all workers."),
+};
+
+const http = z.strictObject({
+  protocol: z.literal("http").default("http").describe("HTTP: balanced by request."),
+  ...common,
+  pool: z.string().optional().describe("Where requests go that no route matches; without it they get 404."),
   maxRequestsPerConnection: z
     .int()
     .min(1)
@@ -71,4 +75,25 @@ export const listenerSchema = z.strictObject({
     .describe("What endpoints are told of the client."),
 });
 
+const tcp = z.strictObject({
+  protocol: z.literal("tcp").describe("Any protocol over TCP: balanced by connection, passed through byte for byte."),
+  ...common,
+  pool: z.string().optional().describe("Where connections go that no route matches; without it they are closed."),
+  timeouts: z
+    .strictObject({
+      hello: duration({ min: 10 })
+        .prefault("5s")
+        .describe("For the TLS ClientHello to arrive, when a route asks for `serverName` or `alpn`."),
+      idle: duration({ min: 10 }).prefault("1h").describe("Longest time in which nothing is sent either way."),
+    })
+    .prefault({})
+    .describe("How long clients may take."),
+});
+
+export const listenerSchema = z
+  .union([http, tcp])
+  .describe("An address and a protocol that clients connect to. What else can be set depends on the `protocol`.");
+
 export type ListenerConfig = z.output<typeof listenerSchema>;
+export type HttpListenerConfig = z.output<typeof http>;
+export type TcpListenerConfig = z.output<typeof tcp>;

@@ -28,6 +28,14 @@ export function compileConditions(match: MatchConfig): Condition[] {
     const networks = new NetworkSet(match.clientIp.map(networkOf));
     conditions.push((request) => networks.has(request.clientIp));
   }
+  if (match.serverName !== undefined) {
+    const names = match.serverName.map(normalHost);
+    conditions.push(({ tls }) => tls !== undefined && names.some((name) => hostMatches(name, tls.serverName)));
+  }
+  if (match.alpn !== undefined) {
+    const wanted = match.alpn;
+    conditions.push(({ tls }) => tls?.protocols.some((protocol) => wanted.includes(protocol)) === true);
+  }
   for (const part of match.all ?? []) conditions.push(compileMatch(part));
   if (match.any !== undefined) {
     const parts = match.any.map(compileMatch);

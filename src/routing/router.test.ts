@@ -14,6 +14,7 @@ function request(target: string, more: Partial<RequestView> & { headers?: Record
     path,
     query,
     clientIp: "192.0.2.1",
+    tls: undefined,
     header: (name) => more.headers?.[name],
     cookie: (name) => new RegExp(`${name}=([^;]*)`).exec(more.headers?.["cookie"] ?? "")?.[1],
     queryParameter: (name) => parameters.get(name) ?? undefined,

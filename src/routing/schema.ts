@@ -26,6 +26,14 @@ const conditions = {
   headers: z.record(z.string(), valueMatch).optional().describe("Request headers, all of which must match."),
   cookies: z.record(z.string(), valueMatch).optional().describe("Cookies, all of which must match."),
   query: z.record(z.string(), valueMatch).optional().describe("Query parameters, all of which must match."),
+  serverName: oneOrMany(z.string().min(1))
+    .optional()
+    .describe(
+      "Names asked for in the TLS handshake (SNI), exact or `*.example.com`. On TCP listeners TLS is passed through.",
+    ),
+  alpn: oneOrMany(z.string().min(1))
+    .optional()
+    .describe("Protocols of which the client must offer one in the TLS handshake (ALPN), such as `h2`."),
   clientIp: oneOrMany(z.string()).optional().describe("Addresses or networks of clients: `10.0.0.0/8`, `::1`."),
 };
 

@@ -10,6 +10,8 @@ export abstract class Connection implements Deadline {
   deadlineMs = NEVER;
   /** Place in the list of deadlines; kept by DeadlineSweep. */
   sweepIndex = -1;
+  /** Known once closed. A peer that ends after we have finished sending shows as a close without reset, not as an end. */
+  wasReset = false;
   protected socket: Socket<Connection> | undefined;
   #pending: Buffer[] | undefined;
   #paused = false;
@@ -106,9 +108,10 @@ export abstract class Connection implements Deadline {
     this.onDrain();
   }
 
-  socketClosed(): void {
+  socketClosed(wasReset: boolean): void {
     if (this.socket === undefined) return;
     this.socket = undefined;
+    this.wasReset = wasReset;
     this.#pending = undefined;
     this.onClose();
   }
@@ -125,7 +128,7 @@ export const connectionHandlers = {
   data: (socket, bytes) => socket.data?.onData(bytes),
   drain: (socket) => socket.data?.socketDrained(),
   end: (socket) => socket.data?.onPeerEnd(),
-  close: (socket) => socket.data?.socketClosed(),
+  close: (socket, error) => socket.data?.socketClosed(error !== undefined),
   // An error is followed by close, which is where everything is given back.
   error: () => {},
 } as const satisfies SocketHandler<Connection>;

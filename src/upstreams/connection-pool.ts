@@ -4,8 +4,9 @@
  */
 import type { Socket } from "bun";
 import type { Clock } from "../base/clock.ts";
+import type { ErrorCode } from "../base/errors.ts";
 import { ENDPOINT, type MetricsWriter } from "../observability/metrics-table.ts";
-import { type Connection, connectionHandlers } from "../transport/connection.ts";
+import { Connection, connectionHandlers } from "../transport/connection.ts";
 import { type DeadlineSweep, NEVER } from "../transport/deadlines.ts";
 import type { ConnectionsConfig } from "./schema.ts";
 import { type Borrower, type ConnectionHome, UpstreamConnection } from "./upstream-connection.ts";
@@ -75,6 +76,28 @@ export class ConnectionPool implements ConnectionHome {
     return connection;
   }
 
+  /** Begins a connection of another kind, which will not come back here: its owner closes it. */
+  dialOwned(connection: OwnedConnection): void {
+    connection.deadlineMs = this.#context.clock.now() + this.#config.connectTimeout;
+    this.#context.sweep.add(connection);
+    Bun.connect<Connection>({
+      hostname: this.#host,
+      port: this.#port,
+      allowHalfOpen: true,
+      data: connection,
+      socket: ownedHandlers,
+    }).catch(() => connection.failConnecting("E_CONNECT_FAILED"));
+  }
+
+  /** An owned connection is open; call `ownedClosed` once it is not. */
+  ownedOpened(): void {
+    this.connected();
+  }
+
+  ownedClosed(): void {
+    this.#context.metrics.add(this.#cells + ENDPOINT.connectionsOpen, -1);
+  }
+
   /** Takes a lent connection back after a complete exchange, to be used again if it may. */
   giveBack(connection: UpstreamConnection, now: number): void {
     connection.borrower = undefined;
@@ -113,6 +136,24 @@ export class ConnectionPool implements ConnectionHome {
     for (const connection of [...this.#idle]) connection.close();
   }
 }
+
+/** A connection to an endpoint that serves one client only, as those of TCP listeners do. */
+export abstract class OwnedConnection extends Connection {
+  abstract opened(): void;
+  abstract failConnecting(code: ErrorCode): void;
+}
+
+const ownedHandlers = {
+  ...connectionHandlers,
+  open(socket: Socket<Connection>) {
+    const connection = socket.data as OwnedConnection;
+    connection.attach(socket);
+    connection.opened();
+  },
+  connectError(socket: Socket<Connection>) {
+    (socket.data as OwnedConnection).failConnecting("E_CONNECT_FAILED");
+  },
+};
 
 const upstreamHandlers = {
   ...connectionHandlers,

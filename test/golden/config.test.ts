@@ -46,7 +46,9 @@ async function load(input: string): Promise<Config> {
 
 function flatten(value: unknown, path = ""): string[] {
   if (typeof value !== "object" || value === null) return [`${path} = ${JSON.stringify(value)}`];
-  const entries = Object.entries(value).filter(([, item]) => item !== undefined);
+  const entries = Object.entries(value)
+    .filter(([, item]) => item !== undefined)
+    .sort(([a], [b]) => (Array.isArray(value) ? 0 : a < b ? -1 : 1));
   if (entries.length === 0) return [`${path} = ${Array.isArray(value) ? "[]" : "{}"}`];
   return entries.flatMap(([key, item]) =>
     flatten(item, Array.isArray(value) ? `${path}[${key}]` : path === "" ? key : `${path}.${key}`),

@@ -1,0 +1,33 @@
+/** Who a connection is for, as far as that is known before its own first byte. */
+import type { ProxyTlv } from "../protocols/proxy-protocol/header.ts";
+
+/** What a TLS handshake tells, whether it ends here or is passed through. */
+export interface TlsView {
+  /** The name the client asked for (SNI), lower case; "" when it asked for none. */
+  readonly serverName: string;
+  /** The protocols the client offers (ALPN), most wanted first. */
+  readonly protocols: readonly string[];
+}
+
+/** An end of a connection. */
+export interface Place {
+  /** Canonical text; IPv4-mapped IPv6 addresses are IPv4. */
+  readonly ip: string;
+  readonly port: number;
+}
+
+export interface Origin {
+  /** Where the client is: its socket's address, or what a trusted PROXY protocol header says. */
+  readonly clientIp: string;
+  /** What a PROXY protocol header says of both ends; undefined when there was none, then the socket knows. */
+  readonly told: { readonly client: Place; readonly local: Place } | undefined;
+  /** Entries of that header, to be passed on. */
+  readonly tlvs: readonly ProxyTlv[];
+  /** Undefined when the connection does not use TLS, or when nobody has looked. */
+  readonly tls: TlsView | undefined;
+}
+
+/** A connection of which nothing was told. */
+export function plainOrigin(clientIp: string): Origin {
+  return { clientIp, told: undefined, tlvs: [], tls: undefined };
+}
