@@ -41,6 +41,7 @@ export interface OutgoingHeader {
   readonly received?: readonly ProxyTlv[];
 }
 
+const CHECKSUM_BYTES = 4;
 const MAX_LENGTH_FIELD = 0xffff;
 const LOCAL = 0x20;
 const PROXY = 0x21;
@@ -103,7 +104,7 @@ export function writeProxyHeaderV2(target: HeaderTarget, header: OutgoingHeader)
     at += value.copy(bytes, at);
   }
   // The checksum comes last and counts itself as zeros.
-  if (header.checksum === true) bytes.writeUInt32BE(crc32c(bytes, start, at), at - 4);
+  if (header.checksum === true) bytes.writeUInt32BE(crc32c(bytes, start, at), at - CHECKSUM_BYTES);
   target.length = at;
   return true;
 }
@@ -119,13 +120,11 @@ function entriesOf({ alpn, authority, uniqueId, checksum, received }: OutgoingHe
       type === TLV_ALPN ? MAX_ALPN_BYTES : type === TLV_AUTHORITY ? MAX_AUTHORITY_BYTES : MAX_UNIQUE_ID_BYTES;
     if (value.length === 0 || value.length > limit) return undefined;
   }
-  for (const tlv of received ?? []) {
-    // Padding was for the sender before us, and its checksum is over another header.
-    if (tlv.type === TLV_NOOP || tlv.type === TLV_CRC32C) continue;
-    if (!own.some(({ type }) => type === tlv.type)) own.push(tlv);
-  }
-  if (checksum === true) own.push({ type: TLV_CRC32C, value: Buffer.alloc(4) });
-  return own;
+  // Padding was for the sender before us, and its checksum is over another header.
+  const replaced = new Set([TLV_NOOP, TLV_CRC32C, ...own.map(({ type }) => type)]);
+  const entries = [...own, ...(received ?? []).filter(({ type }) => !replaced.has(type))];
+  if (checksum === true) entries.push({ type: TLV_CRC32C, value: Buffer.alloc(CHECKSUM_BYTES) });
+  return entries;
 }
 
 function parsePair({ sourceIp, sourcePort, destinationIp, destinationPort }: ProxyAddresses): Pair | undefined {
