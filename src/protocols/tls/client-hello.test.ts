@@ -1,36 +1,11 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import { changed, errorOf, everySplit, parsed } from "../../../test/support/every-split.ts";
 import { MORE } from "../outcome.ts";
 import { type ClientHello, PLAIN_TEXT, parseClientHello } from "./client-hello.ts";
 
-type Result = ReturnType<typeof parseClientHello>;
-
-/**
- * Parses every beginning of `bytes`, each as a buffer of its own so that reading past the end throws. The first verdict
- * must be kept by all longer ones, whatever follows.
- */
-function parse(bytes: Buffer): Result {
-  let verdict: Result = MORE;
-  for (let end = 0; end <= bytes.length; end++) {
-    const result = parseClientHello(Buffer.from(bytes.subarray(0, end)), end);
-    if (verdict !== MORE) expect(result).toEqual(verdict);
-    if (verdict === MORE && result !== MORE && !("error" in result)) expect(result.length).toBe(end);
-    verdict = result;
-  }
-  expect(parseClientHello(Buffer.concat([bytes, Buffer.alloc(64, 0x16)]), bytes.length)).toEqual(verdict);
-  return verdict;
-}
-
-function helloOf(bytes: Buffer): ClientHello {
-  const result = parse(bytes);
-  if (result === MORE || "error" in result) throw new Error(`not parsed: ${JSON.stringify(result)}`);
-  return result;
-}
-
-function errorOf(result: Result): string {
-  if (result === MORE) return "more";
-  return "error" in result ? result.error : "parsed";
-}
+const parse = (bytes: Buffer) => everySplit(parseClientHello, bytes);
+const helloOf = (bytes: Buffer): ClientHello => parsed(parse(bytes));
 
 /** Bytes behind their length, which takes `size` bytes. */
 function sized(size: 1 | 2 | 3, ...parts: readonly (Buffer | string)[]): Buffer {
@@ -250,22 +225,8 @@ test("no change to a good hello makes it throw or answer by how it was split", (
     extensions: [nameExtension("a.test"), alpnExtension("h2", "http/1.1"), versionsExtension("03040303")],
   });
   const good = [records(whole), records(whole, 40), records(whole, 3)];
-  const change = fc.record({
-    at: fc.nat(500),
-    byte: fc.oneof(fc.nat(255), fc.constantFrom(0, 1, 2, 0x16, 0xff)),
-    how: fc.constantFrom("set", "insert", "delete", "cut"),
-  });
   fc.assert(
-    fc.property(fc.constantFrom(...good), fc.array(change, { minLength: 1, maxLength: 3 }), (start, changes) => {
-      let bytes = [...start];
-      for (const { at, byte, how } of changes) {
-        const place = at % (bytes.length + 1);
-        if (how === "set") bytes[Math.min(place, bytes.length - 1)] = byte;
-        else if (how === "cut") bytes = bytes.slice(0, Math.max(1, place));
-        else bytes.splice(place, how === "delete" ? 1 : 0, ...(how === "delete" ? [] : [byte]));
-      }
-      parse(Buffer.from(bytes));
-    }),
+    fc.property(changed(good), (bytes) => void parse(bytes)),
     { numRuns: 500 },
   );
 });
