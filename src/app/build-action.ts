@@ -1,9 +1,11 @@
 /** What the snapshots of HTTP and TCP listeners are both built from. */
 import { EvenkeelError } from "../base/errors.ts";
 import { hashString } from "../base/hash.ts";
+import { NetworkSet, parseNetwork } from "../base/ip.ts";
 import type { Random } from "../base/random.ts";
 import { keyText } from "../http/request-key.ts";
 import type { RouteConfig } from "../http/schema.ts";
+import type { ListenerConfig } from "../listeners/schema.ts";
 import type { Pool } from "../pools/pool.ts";
 import type { RequestView } from "../routing/request-view.ts";
 import { compileSplit } from "../routing/split.ts";
@@ -48,4 +50,21 @@ export function at<Value>(place: string, build: () => Value): Value {
     if (error instanceof EvenkeelError) throw new EvenkeelError(`${place}: ${error.message}`, { cause: error });
     throw error;
   }
+}
+
+export function buildProxyProtocol(
+  config: ListenerConfig["proxyProtocol"],
+): { from: NetworkSet; timeoutMs: number } | undefined {
+  return config === undefined ? undefined : { from: networkSet(config.from), timeoutMs: config.timeout };
+}
+
+/** Throws an EvenkeelError for what is not a network. */
+export function networkSet(texts: readonly string[]): NetworkSet {
+  return new NetworkSet(
+    texts.map((text) => {
+      const network = parseNetwork(text);
+      if (network === undefined) throw new EvenkeelError(`${text} is not an address or network such as 10.0.0.0/8`);
+      return network;
+    }),
+  );
 }

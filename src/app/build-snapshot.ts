@@ -1,7 +1,5 @@
 /** From configuration to what HTTP listeners serve: routes compiled, filters built, pools found by name. Cold, and loud about mistakes. */
 import { parseListenAddress } from "../base/address.ts";
-import { EvenkeelError } from "../base/errors.ts";
-import { NetworkSet, parseNetwork } from "../base/ip.ts";
 import type { Random } from "../base/random.ts";
 import { compileFilters } from "../filters/registry.ts";
 import { type RouteConfig, routeSchema } from "../http/schema.ts";
@@ -11,7 +9,15 @@ import { MetricsWriter } from "../observability/metrics-table.ts";
 import type { Pool } from "../pools/pool.ts";
 import { compileRedirect } from "../routing/redirect.ts";
 import { compileRoutes, type RouteEntry } from "../routing/router.ts";
-import { at, buildSplit, defaultRouteName, LAST_PRIORITY, poolNamed } from "./build-action.ts";
+import {
+  at,
+  buildProxyProtocol,
+  buildSplit,
+  defaultRouteName,
+  LAST_PRIORITY,
+  networkSet,
+  poolNamed,
+} from "./build-action.ts";
 import type { WorkerUpdate } from "./data-path.ts";
 
 /** What a listener's own pool goes by, which has no route in the file. */
@@ -61,9 +67,9 @@ function buildListener(
     name,
     port,
     forwardedLines: `\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Port: ${port}\r\n`,
+    proxyProtocol: buildProxyProtocol(listener.proxyProtocol),
     router: compileRoutes(entries),
-    trustedProxies:
-      listener.trustedProxies.length === 0 ? undefined : new NetworkSet(listener.trustedProxies.map(networkOf)),
+    trustedProxies: listener.trustedProxies.length === 0 ? undefined : networkSet(listener.trustedProxies),
     maxRequestsPerConnection: listener.maxRequestsPerConnection,
     limits: { bytes: listener.limits.requestHead, fields: listener.limits.headers, bodyRate: listener.limits.bodyRate },
     timeouts: listener.timeouts,
@@ -128,10 +134,4 @@ function defaultRoute(
     upgrade: ROUTE_DEFAULTS.upgrade,
     cells: MetricsWriter.rowStart("route", rows[name] ?? 0),
   };
-}
-
-function networkOf(text: string): NonNullable<ReturnType<typeof parseNetwork>> {
-  const network = parseNetwork(text);
-  if (network === undefined) throw new EvenkeelError(`${text} is not an address or network such as 10.0.0.0/8`);
-  return network;
 }

@@ -6,7 +6,7 @@ import type { Pool } from "../pools/pool.ts";
 import { compileRoutes, type RouteEntry } from "../routing/router.ts";
 import type { MatchConfig } from "../routing/schema.ts";
 import type { TcpRoute, TcpSnapshot } from "../tcp/snapshot.ts";
-import { at, buildSplit, defaultRouteName, LAST_PRIORITY, poolNamed } from "./build-action.ts";
+import { at, buildProxyProtocol, buildSplit, defaultRouteName, LAST_PRIORITY, poolNamed } from "./build-action.ts";
 import type { WorkerUpdate } from "./data-path.ts";
 
 /** The snapshot of every TCP listener, by name. Throws an EvenkeelError that names the place. */
@@ -33,6 +33,7 @@ export function buildTcpSnapshots(
     }
     snapshots.set(name, {
       name,
+      proxyProtocol: buildProxyProtocol(listener.proxyProtocol),
       router: at(`listeners.${name}`, () => compileRoutes(entries)),
       readsHello: entries.some(({ match }) => asksForHello(match)),
       timeouts: listener.timeouts,

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { BlockList, isIP } from "node:net";
 import fc from "fast-check";
-import { NetworkSet, parseIp, parseIpv4, parseNetwork } from "./ip.ts";
+import { formatIp, NetworkSet, parseIp, parseIpv4, parseNetwork } from "./ip.ts";
 
 test("addresses are read strictly", () => {
   expect(parseIpv4("127.0.0.1")).toBe(0x7f000001);
@@ -45,6 +45,34 @@ test("what node accepts is accepted, and nothing else", () => {
       expect(parseIp(text) !== undefined).toBe(isIP(text) !== 0);
     }),
     { numRuns: 2_000 },
+  );
+});
+
+test("addresses are written in one canonical form", () => {
+  const canonical: Record<string, string> = {
+    "0.0.0.0": "0.0.0.0",
+    "255.1.0.254": "255.1.0.254",
+    "::ffff:192.0.2.1": "192.0.2.1",
+    "0:0:0:0:0:0:0:0": "::",
+    "::1": "::1",
+    "1::": "1::",
+    "2001:DB8:0:0:8:800:200C:417A": "2001:db8::8:800:200c:417a",
+    "2001:db8:0:1:1:1:1:1": "2001:db8:0:1:1:1:1:1",
+    "2001:0:0:1:0:0:0:1": "2001:0:0:1::1",
+    "2001:db8:0:0:1:0:0:1": "2001:db8::1:0:0:1",
+    "1:2:3:4:5:6:0:0": "1:2:3:4:5:6::",
+  };
+  for (const [text, expected] of Object.entries(canonical)) {
+    expect(formatIp(parseIp(text) as readonly number[])).toBe(expected);
+  }
+  fc.assert(
+    fc.property(fc.oneof(fc.ipV4(), fc.ipV6()), (text) => {
+      const address = parseIp(text) as readonly number[];
+      const formatted = formatIp(address);
+      expect(parseIp(formatted)).toEqual(address);
+      if (address.length === 4) expect(new URL(`http://[${formatted}]/`).hostname).toBe(`[${formatted}]`);
+    }),
+    { numRuns: 1_000 },
   );
 });
 

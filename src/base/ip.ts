@@ -63,6 +63,30 @@ function parseGroups(text: string, mayEndWithIpv4: boolean): number[] | undefine
   return groups;
 }
 
+/** The one canonical text of an address: dotted IPv4, or IPv6 in lower case with its longest run of zeros cut (RFC 5952). */
+export function formatIp(address: Address): string {
+  if (address.length === 1) return formatIpv4(address[0] as number);
+  const groups = address.flatMap((word) => [word >>> 16, word & 0xffff]);
+  let longestStart = 0;
+  let longest = 1;
+  for (let start = 0; start < 8; start++) {
+    let end = start;
+    while (end < 8 && groups[end] === 0) end++;
+    if (end - start > longest) {
+      longestStart = start;
+      longest = end - start;
+    }
+  }
+  const text = (part: readonly number[]): string => part.map((group) => group.toString(16)).join(":");
+  // A single group of zeros is written out: `::` stands for two or more.
+  if (longest === 1) return text(groups);
+  return `${text(groups.slice(0, longestStart))}::${text(groups.slice(longestStart + longest))}`;
+}
+
+function formatIpv4(value: number): string {
+  return `${value >>> 24}.${(value >>> 16) & 255}.${(value >>> 8) & 255}.${value & 255}`;
+}
+
 export interface Network {
   readonly address: Address;
   readonly prefix: number;

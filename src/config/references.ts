@@ -77,6 +77,9 @@ function checkListeners(config: Config, error: Report): void {
   for (const [name, listener] of Object.entries(config.listeners)) {
     claim(listener.address, ["listeners", name, "address"], `listeners.${name}`);
     if (listener.pool !== undefined) checkPoolName(config, listener.pool, ["listeners", name, "pool"], error);
+    listener.proxyProtocol?.from.forEach((text, index) => {
+      checkNetwork(text, ["listeners", name, "proxyProtocol", "from", index], error);
+    });
     if (listener.protocol === "http") {
       listener.trustedProxies.forEach((text, index) => {
         checkNetwork(text, ["listeners", name, "trustedProxies", index], error);

@@ -9,6 +9,7 @@ import type { ResponseFraming } from "../protocols/http1/inspect-response.ts";
 import { parseRequestHead } from "../protocols/http1/parse-request.ts";
 import { Connection } from "../transport/connection.ts";
 import { NEVER } from "../transport/deadlines.ts";
+import type { Origin } from "../transport/origin.ts";
 import type { ClientSide, ResponseHead } from "./client-side.ts";
 import type { HttpContext } from "./context.ts";
 import { Exchange } from "./exchange.ts";
@@ -42,7 +43,7 @@ export interface ListenerState {
 type State = "reading" | "exchange" | "tunnel" | "lingering";
 
 export class ClientConnection extends Connection implements ClientSide {
-  readonly ip: string;
+  readonly origin: Origin;
   readonly #context: HttpContext;
   readonly #listener: ListenerState;
   #state: State = "reading";
@@ -63,17 +64,21 @@ export class ClientConnection extends Connection implements ClientSide {
   #lingered = 0;
   #looping = false;
 
-  constructor(context: HttpContext, listener: ListenerState, ip: string) {
+  constructor(context: HttpContext, listener: ListenerState, origin: Origin) {
     super();
     this.#context = context;
     this.#listener = listener;
-    this.ip = ip;
+    this.origin = origin;
     this.deadlineMs = context.clock.now() + listener.settings.timeouts.header;
   }
 
   /** Asked for by the access log only; 0 once the connection is gone. */
   get port(): number {
-    return this.socket?.remotePort ?? 0;
+    return this.origin.told?.client.port ?? this.socket?.remotePort ?? 0;
+  }
+
+  get ip(): string {
+    return this.origin.clientIp;
   }
 
   get isIdle(): boolean {

@@ -4,6 +4,7 @@
  */
 import type { Head } from "../protocols/http1/head.ts";
 import type { ResponseFraming } from "../protocols/http1/inspect-response.ts";
+import type { Origin } from "../transport/origin.ts";
 
 /** A response head on its way to the client: the endpoint's, with what is changed about it. */
 export interface ResponseHead {
@@ -17,6 +18,7 @@ export interface ClientSide {
   /** Where the connection comes from. */
   readonly ip: string;
   readonly port: number;
+  readonly origin: Origin;
   /** It takes less than it is sent: stop until `Exchange.onClientDrain`. */
   readonly congested: boolean;
   /**

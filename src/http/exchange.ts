@@ -10,6 +10,7 @@ import type { AccessRecord } from "../observability/access-format.ts";
 import type { Pool } from "../pools/pool.ts";
 import type { Head } from "../protocols/http1/head.ts";
 import { absoluteAuthority, type TargetForm, targetForm } from "../protocols/http1/inspect-request.ts";
+import type { TlsView } from "../transport/origin.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { ClientSide } from "./client-side.ts";
 import type { HttpContext } from "./context.ts";
@@ -136,7 +137,9 @@ export class Exchange implements FilterContext, AccessRecord {
 
   // What routing and filters see (RequestView, FilterContext).
 
-  readonly tls = undefined;
+  get tls(): TlsView | undefined {
+    return this.client.origin.tls;
+  }
 
   get method(): string {
     return latin1(this.head.bytes, this.head.start, this.head.methodEnd);

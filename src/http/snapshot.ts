@@ -34,6 +34,7 @@ export interface ListenerSnapshot {
   readonly port: number;
   /** Ready-made lines that tell endpoints the scheme and port, from behind the client's address on. */
   readonly forwardedLines: string;
+  readonly proxyProtocol: { readonly from: NetworkSet; readonly timeoutMs: number } | undefined;
   readonly router: Router<Route>;
   readonly trustedProxies: NetworkSet | undefined;
   readonly maxRequestsPerConnection: number;

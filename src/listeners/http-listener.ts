@@ -5,6 +5,7 @@ import { ClientConnection, type ListenerState } from "../http/client-connection.
 import type { HttpContext } from "../http/context.ts";
 import type { ListenerSnapshot } from "../http/snapshot.ts";
 import type { Connection } from "../transport/connection.ts";
+import type { Origin } from "../transport/origin.ts";
 import { type ConnectionLimits, StreamListener } from "./stream-listener.ts";
 
 const BUSY_BODY = "503 Service Unavailable: Too many connections are open.\n";
@@ -26,8 +27,8 @@ export class HttpListener extends StreamListener<ClientConnection, ListenerSnaps
     this.#context = context;
   }
 
-  protected override create(ip: string): ClientConnection {
-    return new ClientConnection(this.#context, this, ip);
+  protected override create(origin: Origin): ClientConnection {
+    return new ClientConnection(this.#context, this, origin);
   }
 
   /** It begins with its first byte. */

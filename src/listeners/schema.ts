@@ -16,6 +16,16 @@ const common = {
     .max(1_000_000)
     .default(4_096)
     .describe("Open connections per client address at most, over all workers."),
+  proxyProtocol: z
+    .strictObject({
+      from: z
+        .array(z.string())
+        .min(1)
+        .describe("Networks whose connections begin with a PROXY protocol header (version 1 or 2), without exception."),
+      timeout: duration({ min: 10 }).prefault("5s").describe("For the header to arrive."),
+    })
+    .optional()
+    .describe("Take the client's address from the PROXY protocol header of a trusted load balancer in front."),
 };
 
 const http = z.strictObject({

@@ -1,9 +1,15 @@
 /** What TCP and HTTP listeners share: accepting, and limits on the number of connections that hold over all workers. */
 import type { Socket, SocketHandler, TCPSocketListener } from "bun";
+import type { Clock } from "../base/clock.ts";
+import type { NetworkSet } from "../base/ip.ts";
 import { type CounterKey, counterKey, type SharedCounters } from "../base/shared-counters.ts";
+import type { Log } from "../observability/log.ts";
 import { LISTENER, type MetricsWriter } from "../observability/metrics-table.ts";
+import type { ProxyHeader } from "../protocols/proxy-protocol/header.ts";
 import { type Connection, connectionHandlers } from "../transport/connection.ts";
 import type { DeadlineSweep } from "../transport/deadlines.ts";
+import { type Origin, plainOrigin } from "../transport/origin.ts";
+import { PrefaceConnection, type PrefaceOwner } from "./preface-connection.ts";
 
 export interface ConnectionLimits {
   /** Over all workers; likewise the next. */
@@ -12,14 +18,23 @@ export interface ConnectionLimits {
 }
 
 export interface ListenerContext {
+  readonly log: Log;
+  readonly clock: Clock;
   readonly metrics: MetricsWriter;
   readonly sweep: DeadlineSweep;
 }
 
 interface Settings {
   readonly name: string;
+  readonly proxyProtocol: ProxyProtocolSettings | undefined;
   /** First cell of the listener's row in the metrics. */
   readonly cells: number;
+}
+
+/** Who must send a PROXY protocol header, and how long that may take. */
+export interface ProxyProtocolSettings {
+  readonly from: NetworkSet;
+  readonly timeoutMs: number;
 }
 
 interface Counted {
@@ -28,14 +43,17 @@ interface Counted {
 }
 
 const MAX_KEYS = 4_096;
+/** Connections of trusted proxies that have not said yet for whom they are; per worker. */
+const MAX_PREFACES = 4_096;
 
-export abstract class StreamListener<Accepted extends Connection, Snapshot extends Settings> {
+export abstract class StreamListener<Accepted extends Connection, Snapshot extends Settings> implements PrefaceOwner {
   settings: Snapshot;
   readonly #context: ListenerContext;
   readonly #counters: SharedCounters;
   readonly #listenerKey: CounterKey;
   readonly #keys = new Map<string, CounterKey>();
   readonly #open = new Map<Accepted, Counted>();
+  readonly #prefaces = new Set<PrefaceConnection>();
   readonly #server: TCPSocketListener<Connection>;
   #limits: ConnectionLimits;
   /** False between prepare and commit: what is accepted meanwhile waits unread. */
@@ -59,7 +77,7 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
     this.#server = Bun.listen<Connection>({ fd: descriptor, allowHalfOpen: true, socket: handlers } as never);
   }
 
-  protected abstract create(ip: string): Accepted;
+  protected abstract create(origin: Origin): Accepted;
   /** The connection has its socket, and the listener serves. */
   protected abstract begin(connection: Accepted): void;
   /** Nothing new is to begin on this connection. */
@@ -94,6 +112,7 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
   }
 
   closeConnections(): void {
+    for (const preface of [...this.#prefaces]) preface.abort();
     for (const connection of [...this.#open.keys()]) connection.close();
   }
 
@@ -106,15 +125,62 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
     this.#context.metrics.add(this.settings.cells + LISTENER.open, -1);
   }
 
+  /** The PROXY header is there: from here on it is as if the client itself had connected. */
+  prefaceRead(preface: PrefaceConnection, header: ProxyHeader, rest: Buffer): void {
+    this.#forgetPreface(preface);
+    const socket = preface.detach();
+    if (socket === undefined) return;
+    const { addresses, tlvs } = header;
+    const told =
+      addresses === undefined
+        ? undefined
+        : {
+            client: { ip: addresses.sourceIp, port: addresses.sourcePort },
+            local: { ip: addresses.destinationIp, port: addresses.destinationPort },
+          };
+    const connection = this.#admit(socket, { clientIp: told?.client.ip ?? preface.ip, told, tlvs, tls: undefined });
+    if (rest.length > 0) connection?.onData(rest);
+  }
+
+  prefaceFailed(preface: PrefaceConnection, reason: string): void {
+    this.#forgetPreface(preface);
+    this.#context.metrics.add(this.settings.cells + LISTENER.rejected, 1);
+    this.#context.log.warn("connection refused", { listener: this.settings.name, from: preface.ip, reason });
+  }
+
   #accept(socket: Socket<Connection>): void {
     const ip = plainAddress(socket.remoteAddress);
-    const counted = this.#count(ip);
+    const { proxyProtocol } = this.settings;
+    if (proxyProtocol?.from.has(ip) !== true) {
+      this.#admit(socket, plainOrigin(ip));
+      return;
+    }
+    if (this.#prefaces.size >= MAX_PREFACES) {
+      this.#context.metrics.add(this.settings.cells + LISTENER.rejected, 1);
+      socket.terminate();
+      return;
+    }
+    const preface = new PrefaceConnection(this, ip, this.#context.clock.now() + proxyProtocol.timeoutMs);
+    this.#prefaces.add(preface);
+    socket.data = preface;
+    preface.attach(socket);
+    this.#context.sweep.add(preface);
+  }
+
+  #forgetPreface(preface: PrefaceConnection): void {
+    this.#prefaces.delete(preface);
+    this.#context.sweep.remove(preface);
+  }
+
+  /** Counts the connection in and lets it begin; undefined when there is no room for it. */
+  #admit(socket: Socket<Connection>, origin: Origin): Accepted | undefined {
+    const counted = this.#count(origin.clientIp);
     if (counted === undefined) {
       this.#context.metrics.add(this.settings.cells + LISTENER.rejected, 1);
       this.reject(socket);
-      return;
+      return undefined;
     }
-    const connection = this.create(ip);
+    const connection = this.create(origin);
     socket.data = connection;
     connection.attach(socket);
     this.#open.set(connection, counted);
@@ -123,6 +189,7 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
     this.#context.metrics.add(this.settings.cells + LISTENER.open, 1);
     if (this.#serving) this.begin(connection);
     else connection.pause();
+    return connection;
   }
 
   /** Clients come back: their keys are kept, in bounded number. */

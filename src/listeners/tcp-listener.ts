@@ -5,6 +5,7 @@ import type { TcpContext } from "../tcp/context.ts";
 import type { TcpSnapshot } from "../tcp/snapshot.ts";
 import { TcpConnection, type TcpListenerState } from "../tcp/tcp-connection.ts";
 import type { Connection } from "../transport/connection.ts";
+import type { Origin } from "../transport/origin.ts";
 import { type ConnectionLimits, StreamListener } from "./stream-listener.ts";
 
 export class TcpListener extends StreamListener<TcpConnection, TcpSnapshot> implements TcpListenerState {
@@ -21,8 +22,8 @@ export class TcpListener extends StreamListener<TcpConnection, TcpSnapshot> impl
     this.#context = context;
   }
 
-  protected override create(ip: string): TcpConnection {
-    return new TcpConnection(this.#context, this, ip);
+  protected override create(origin: Origin): TcpConnection {
+    return new TcpConnection(this.#context, this, origin);
   }
 
   protected override begin(connection: TcpConnection): void {

@@ -1,3 +1,5 @@
+import type { TlsView } from "../transport/origin.ts";
+
 /** What routing, keys and filters see of a request, whatever protocol it came by. Reading what is not needed costs nothing. */
 export interface RequestView {
   /** Undefined when the client does not use TLS, or when nobody has looked. */
@@ -16,12 +18,4 @@ export interface RequestView {
   cookie(name: string): string | undefined;
   /** The first of this name, percent-decoded. */
   queryParameter(name: string): string | undefined;
-}
-
-/** What a TLS handshake tells, whether it ends here or is passed through. */
-export interface TlsView {
-  /** The name the client asked for (SNI), lower case; "" when it asked for none. */
-  readonly serverName: string;
-  /** The protocols the client offers (ALPN), most wanted first. */
-  readonly protocols: readonly string[];
 }

@@ -1,4 +1,5 @@
 /** What a worker serves on TCP listeners: built when a configuration is loaded, replaced as a whole. */
+import type { NetworkSet } from "../base/ip.ts";
 import type { Pool } from "../pools/pool.ts";
 import type { RequestView } from "../routing/request-view.ts";
 import type { Router } from "../routing/router.ts";
@@ -13,6 +14,7 @@ export interface TcpRoute {
 /** One listener's settings and routes. Every connection keeps the one it started with. */
 export interface TcpSnapshot {
   readonly name: string;
+  readonly proxyProtocol: { readonly from: NetworkSet; readonly timeoutMs: number } | undefined;
   readonly router: Router<TcpRoute>;
   /** Some route asks for what only a TLS ClientHello tells: wait for it before anything else. */
   readonly readsHello: boolean;

@@ -6,6 +6,7 @@ import type { Pool } from "../pools/pool.ts";
 import type { RequestView } from "../routing/request-view.ts";
 import { Connection } from "../transport/connection.ts";
 import { NEVER } from "../transport/deadlines.ts";
+import type { Origin } from "../transport/origin.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { TcpContext } from "./context.ts";
 import { connectFailed, finish, handleConnection, refuse } from "./handle-connection.ts";
@@ -27,7 +28,7 @@ export class TcpConnection extends Connection implements UpstreamOwner, AccessRe
   readonly context: TcpContext;
   readonly settings: TcpSnapshot;
   readonly startedMs: number;
-  readonly clientIp: string;
+  readonly origin: Origin;
   view: RequestView;
 
   // What becomes of it, kept by handle-connection.ts.
@@ -55,14 +56,14 @@ export class TcpConnection extends Connection implements UpstreamOwner, AccessRe
   #held: Buffer | undefined;
   #ended = false;
 
-  constructor(context: TcpContext, listener: TcpListenerState, clientIp: string) {
+  constructor(context: TcpContext, listener: TcpListenerState, origin: Origin) {
     super();
     this.context = context;
     this.#listener = listener;
     this.settings = listener.settings;
-    this.clientIp = clientIp;
+    this.origin = origin;
     this.startedMs = context.clock.now();
-    this.view = connectionView(clientIp, undefined);
+    this.view = connectionView(origin.clientIp, origin.tls);
   }
 
   /** Called once its socket is there and the listener serves. */
@@ -183,8 +184,11 @@ export class TcpConnection extends Connection implements UpstreamOwner, AccessRe
   get startedWallMs(): number {
     return this.context.clock.wallNow() - (this.context.clock.now() - this.startedMs);
   }
+  get clientIp(): string {
+    return this.origin.clientIp;
+  }
   get clientPort(): number {
-    return this.socket?.remotePort ?? 0;
+    return this.origin.told?.client.port ?? this.socket?.remotePort ?? 0;
   }
   get listener(): string {
     return this.settings.name;
@@ -217,7 +221,7 @@ export class TcpConnection extends Connection implements UpstreamOwner, AccessRe
     if (result === "more") return;
     this.#hello = undefined;
     if (result === "bad") return refuse(this, "E_BAD_HELLO");
-    this.view = connectionView(this.clientIp, result);
+    this.view = connectionView(this.origin.clientIp, result);
     this.#held = hello.bytes;
     this.#proceed();
   }

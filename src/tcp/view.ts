@@ -1,5 +1,6 @@
 /** A connection as routes see it: of a request's properties it has the client and, in TLS, the name that was asked for. */
-import type { RequestView, TlsView } from "../routing/request-view.ts";
+import type { RequestView } from "../routing/request-view.ts";
+import type { TlsView } from "../transport/origin.ts";
 
 export function connectionView(clientIp: string, tls: TlsView | undefined): RequestView {
   return {

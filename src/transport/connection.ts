@@ -33,6 +33,13 @@ export abstract class Connection implements Deadline {
     this.socket = socket;
   }
 
+  /** Takes the socket away, for another connection to go on with it. */
+  detach(): Socket<Connection> | undefined {
+    const { socket } = this;
+    this.socket = undefined;
+    return socket;
+  }
+
   get isOpen(): boolean {
     return this.socket !== undefined;
   }
