@@ -7,6 +7,7 @@ import { type HealthChange, HealthMonitor } from "../health/monitor.ts";
 import type { Log } from "../observability/log.ts";
 import { Discovery, type ResolvedEndpoint, type Resolver } from "../upstreams/discovery.ts";
 import type { EndpointSpec } from "../upstreams/endpoint.ts";
+import { localHeader } from "../upstreams/proxy-header.ts";
 import type { SharedTables } from "./memory.ts";
 import { Rows } from "./rows.ts";
 
@@ -142,7 +143,9 @@ export class EndpointRegistry {
     for (const { id, weight } of endpoints) {
       this.#options.tables.endpoints.setWeight(this.#rows.take(rowName(pool, id)), weight);
     }
-    this.#monitor.setPool(pool, config.health, endpoints);
+    const { proxyProtocol } = config.connections;
+    const preface = proxyProtocol === undefined ? undefined : localHeader(proxyProtocol);
+    this.#monitor.setPool(pool, config.health, endpoints, preface);
   }
 
   #healthChanged({ pool, id, status, reason }: HealthChange): void {

@@ -48,6 +48,7 @@ interface Checked {
   readonly pool: string;
   readonly endpoint: CheckedEndpoint;
   readonly config: ActiveCheck;
+  readonly preface: Buffer | undefined;
   readonly state: HealthState;
   timer: Timer | undefined;
   gone: boolean;
@@ -63,9 +64,9 @@ export class HealthMonitor {
     this.#options = options;
   }
 
-  /** Checks these endpoints of a pool from now on, and no others of it. */
-  setPool(pool: string, config: HealthConfig, endpoints: readonly CheckedEndpoint[]): void {
-    const configText = JSON.stringify(config);
+  /** Checks these endpoints of a pool from now on, and no others of it. Every connection begins with `preface`. */
+  setPool(pool: string, config: HealthConfig, endpoints: readonly CheckedEndpoint[], preface?: Buffer): void {
+    const configText = JSON.stringify([config, preface?.toString("latin1")]);
     const before = this.#pools.get(pool);
     const kept = before?.configText === configText ? before.checked : new Map<string, Checked>();
     if (before !== undefined && kept !== before.checked)
@@ -76,7 +77,7 @@ export class HealthMonitor {
       const known = kept.get(endpoint.id);
       kept.delete(endpoint.id);
       if (config === false) this.#options.onChange({ pool, id: endpoint.id, status: "healthy", reason: "not checked" });
-      else checked.set(endpoint.id, known ?? this.#begin(pool, endpoint, config));
+      else checked.set(endpoint.id, known ?? this.#begin(pool, endpoint, config, preface));
     }
     for (const gone of kept.values()) this.#forget(gone);
   }
@@ -99,9 +100,9 @@ export class HealthMonitor {
     this.#waiting.length = 0;
   }
 
-  #begin(pool: string, endpoint: CheckedEndpoint, config: ActiveCheck): Checked {
+  #begin(pool: string, endpoint: CheckedEndpoint, config: ActiveCheck, preface: Buffer | undefined): Checked {
     const state = new HealthState(this.#options.clock.now());
-    const checked: Checked = { pool, endpoint, config, state, timer: undefined, gone: false };
+    const checked: Checked = { pool, endpoint, config, preface, state, timer: undefined, gone: false };
     this.#check(checked);
     return checked;
   }
@@ -129,12 +130,11 @@ export class HealthMonitor {
 
   async #probe(checked: Checked): Promise<void> {
     const { clock, timers, path, probe = probeEndpoint, onChange } = this.#options;
-    const { pool, endpoint, config, state } = checked;
+    const { pool, endpoint, config, preface, state } = checked;
     const startedMs = clock.now();
-    const reason = await probe({ pool, host: endpoint.host, port: config.port ?? endpoint.port }, config, {
-      timers,
-      path,
-    });
+    // A port of its own is for checks alone: nobody speaks the PROXY protocol there.
+    const target = { pool, host: endpoint.host, port: config.port ?? endpoint.port };
+    const reason = await probe(config.port === undefined ? { ...target, preface } : target, config, { timers, path });
     if (checked.gone) return;
     const now = clock.now();
     const result = { passed: reason === undefined, reason: reason ?? "", latencyMs: now - startedMs, atMs: now };

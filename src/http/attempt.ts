@@ -4,6 +4,7 @@ import { ENDPOINT } from "../observability/metrics-table.ts";
 import type { PoolView } from "../pools/pool.ts";
 import { NEVER } from "../transport/deadlines.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
+import { proxyHeader } from "../upstreams/proxy-header.ts";
 import type { Borrower, UpstreamConnection } from "../upstreams/upstream-connection.ts";
 import type { Exchange, RunningAttempt } from "./exchange.ts";
 import { writeRequestHead } from "./forward-request.ts";
@@ -160,6 +161,7 @@ export class Attempt implements Borrower, RunningAttempt {
     this.#connected = true;
     this.#sentMs = exchange.nowMs;
     const { writer } = exchange.context;
+    if (!this.reused) this.#introduce(connection);
     writeRequestHead(writer, exchange, this.endpoint.id);
     const { held } = exchange;
     let next = 0;
@@ -178,6 +180,15 @@ export class Attempt implements Borrower, RunningAttempt {
     }
     if (!exchange.body.complete) exchange.client.resumeBody();
     this.#sendMayWait(connection);
+  }
+
+  /** Tells the endpoint who the client is, when it wants to know before the first request. */
+  #introduce(connection: UpstreamConnection): void {
+    const { proxyProtocol } = this.endpoint.connections;
+    if (proxyProtocol === undefined) return;
+    const { client, requestId } = this.#exchange;
+    const header = proxyHeader(proxyProtocol, client.origin, client.ends(), requestId);
+    connection.send(header, 0, header.length, false);
   }
 
   #sendMayWait(connection: UpstreamConnection): void {

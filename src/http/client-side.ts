@@ -4,7 +4,7 @@
  */
 import type { Head } from "../protocols/http1/head.ts";
 import type { ResponseFraming } from "../protocols/http1/inspect-response.ts";
-import type { Origin } from "../transport/origin.ts";
+import type { Origin, Place } from "../transport/origin.ts";
 
 /** A response head on its way to the client: the endpoint's, with what is changed about it. */
 export interface ResponseHead {
@@ -19,6 +19,8 @@ export interface ClientSide {
   readonly ip: string;
   readonly port: number;
   readonly origin: Origin;
+  /** Both ends of the connection, as the system knows them. */
+  ends(): { client: Place; local: Place };
   /** It takes less than it is sent: stop until `Exchange.onClientDrain`. */
   readonly congested: boolean;
   /**

@@ -6,7 +6,7 @@ import { type CounterKey, counterKey, type SharedCounters } from "../base/shared
 import type { Log } from "../observability/log.ts";
 import { LISTENER, type MetricsWriter } from "../observability/metrics-table.ts";
 import type { ProxyHeader } from "../protocols/proxy-protocol/header.ts";
-import { type Connection, connectionHandlers } from "../transport/connection.ts";
+import { type Connection, connectionHandlers, plainIp } from "../transport/connection.ts";
 import type { DeadlineSweep } from "../transport/deadlines.ts";
 import { type Origin, plainOrigin } from "../transport/origin.ts";
 import { PrefaceConnection, type PrefaceOwner } from "./preface-connection.ts";
@@ -149,7 +149,7 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
   }
 
   #accept(socket: Socket<Connection>): void {
-    const ip = plainAddress(socket.remoteAddress);
+    const ip = plainIp(socket.remoteAddress);
     const { proxyProtocol } = this.settings;
     if (proxyProtocol?.from.has(ip) !== true) {
       this.#admit(socket, plainOrigin(ip));
@@ -215,9 +215,4 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
     }
     return { inListener: inListener === "added", inClient: inClient === "added" ? clientKey : undefined };
   }
-}
-
-/** A socket for both families shows IPv4 clients as `::ffff:1.2.3.4`. */
-function plainAddress(address: string): string {
-  return address.startsWith("::ffff:") ? address.slice(7) : address;
 }

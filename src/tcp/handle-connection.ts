@@ -10,11 +10,11 @@ import type { Pool } from "../pools/pool.ts";
 import { waitForEndpoint } from "../pools/wait-for-endpoint.ts";
 import { AMBIGUOUS } from "../routing/router.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
-import type { TcpConnection } from "./tcp-connection.ts";
+import type { TcpExchange } from "./tcp-exchange.ts";
 import { TcpUpstream } from "./upstream.ts";
 
 /** Everything that routes need is known. */
-export function handleConnection(connection: TcpConnection): void {
+export function handleConnection(connection: TcpExchange): void {
   const route = connection.settings.router.match(connection.view);
   if (route === undefined || route === AMBIGUOUS) return refuse(connection, "E_NO_ROUTE");
   connection.matched = route;
@@ -30,7 +30,7 @@ function keyOf(pool: Pool, clientIp: string): number {
   return hashString(typeof key === "object" && "constant" in key ? key.constant : clientIp);
 }
 
-function attempt(connection: TcpConnection, pool: Pool): void {
+function attempt(connection: TcpExchange, pool: Pool): void {
   const endpoint = pick(connection, pool);
   if (endpoint !== undefined) return connect(connection, endpoint);
   connection.stopWaiting = waitForEndpoint(pool, {
@@ -47,11 +47,11 @@ function attempt(connection: TcpConnection, pool: Pool): void {
   if (connection.stopWaiting !== undefined) connection.context.metrics.add(pool.cells + POOL.queued, 1);
 }
 
-function pick(connection: TcpConnection, pool: Pool): Endpoint | undefined {
+function pick(connection: TcpExchange, pool: Pool): Endpoint | undefined {
   return pickEndpoint(pool.view, connection.key, connection.tried);
 }
 
-function connect(connection: TcpConnection, endpoint: Endpoint): void {
+function connect(connection: TcpExchange, endpoint: Endpoint): void {
   const { metrics, sweep, clock } = connection.context;
   connection.attempts++;
   connection.endpoint = endpoint.id;
@@ -63,7 +63,7 @@ function connect(connection: TcpConnection, endpoint: Endpoint): void {
 }
 
 /** The endpoint could not be reached: nothing is lost, another may be tried. */
-export function connectFailed(connection: TcpConnection, upstream: TcpUpstream, code: ErrorCode): void {
+export function connectFailed(connection: TcpExchange, upstream: TcpUpstream, code: ErrorCode): void {
   const pool = connection.poolInUse as Pool;
   const { endpoint } = upstream;
   const { metrics } = connection.context;
@@ -80,7 +80,7 @@ export function connectFailed(connection: TcpConnection, upstream: TcpUpstream, 
 }
 
 /** Gives the endpoint's place back, once for each that was picked. */
-function giveBack(connection: TcpConnection, { endpoint }: TcpUpstream, failed: boolean): void {
+function giveBack(connection: TcpExchange, { endpoint }: TcpUpstream, failed: boolean): void {
   const pool = connection.poolInUse as Pool;
   const observer = pool.view.observers?.get(endpoint);
   // How long a connection lasts says nothing of its endpoint; how long it took to be made does.
@@ -93,14 +93,14 @@ function giveBack(connection: TcpConnection, { endpoint }: TcpUpstream, failed: 
 }
 
 /** Ends a connection that cannot be served; a reset, so that the client does not take it for the endpoint's own end. */
-export function refuse(connection: TcpConnection, code: ErrorCode): void {
+export function refuse(connection: TcpExchange, code: ErrorCode): void {
   connection.failure ??= code;
   finish(connection);
   connection.abort();
 }
 
 /** The end of every connection: counted, logged, and what it held given back. Safe to call again. */
-export function finish(connection: TcpConnection): void {
+export function finish(connection: TcpExchange): void {
   if (connection.finished) return;
   connection.finished = true;
   const { context, settings, matched, failure, poolInUse, upstream } = connection;

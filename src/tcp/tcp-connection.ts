@@ -1,6 +1,5 @@
 /** A client's connection to a TCP listener, and both directions of the relay with their back-pressure. */
 import type { ErrorCode } from "../base/errors.ts";
-import type { AccessRecord } from "../observability/access-format.ts";
 import { ENDPOINT, LISTENER } from "../observability/metrics-table.ts";
 import type { Pool } from "../pools/pool.ts";
 import type { RequestView } from "../routing/request-view.ts";
@@ -8,11 +7,13 @@ import { Connection } from "../transport/connection.ts";
 import { NEVER } from "../transport/deadlines.ts";
 import type { Origin } from "../transport/origin.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
+import { proxyHeader } from "../upstreams/proxy-header.ts";
 import type { TcpContext } from "./context.ts";
 import { connectFailed, finish, handleConnection, refuse } from "./handle-connection.ts";
 import { HelloReader } from "./hello-reader.ts";
 import type { TcpRoute, TcpSnapshot } from "./snapshot.ts";
-import type { TcpUpstream, UpstreamOwner } from "./upstream.ts";
+import type { TcpExchange } from "./tcp-exchange.ts";
+import type { TcpUpstream } from "./upstream.ts";
 import { connectionView } from "./view.ts";
 
 /** What a listener gives its connections. */
@@ -24,7 +25,7 @@ export interface TcpListenerState {
 
 type State = "hello" | "connecting" | "relaying" | "closed";
 
-export class TcpConnection extends Connection implements UpstreamOwner, AccessRecord {
+export class TcpConnection extends Connection implements TcpExchange {
   readonly context: TcpContext;
   readonly settings: TcpSnapshot;
   readonly startedMs: number;
@@ -130,6 +131,16 @@ export class TcpConnection extends Connection implements UpstreamOwner, AccessRe
     const upstream = this.upstream as TcpUpstream;
     this.#state = "relaying";
     this.connectMs = this.context.clock.now() - this.connectStartedMs;
+    const { proxyProtocol } = upstream.endpoint.connections;
+    if (proxyProtocol !== undefined) {
+      const header = proxyHeader(
+        proxyProtocol,
+        { ...this.origin, tls: this.view.tls },
+        this.ends(),
+        crypto.randomUUID(),
+      );
+      upstream.send(header, 0, header.length, false);
+    }
     const held = this.#held;
     this.#held = undefined;
     if (held !== undefined) {

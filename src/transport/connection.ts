@@ -4,6 +4,7 @@
  */
 import type { Socket, SocketHandler } from "bun";
 import { type Deadline, NEVER } from "./deadlines.ts";
+import type { Place } from "./origin.ts";
 
 export abstract class Connection implements Deadline {
   /** When `onDeadline` is called, on the clock's scale. A plain number: setting it costs nothing. */
@@ -38,6 +39,15 @@ export abstract class Connection implements Deadline {
     const { socket } = this;
     this.socket = undefined;
     return socket;
+  }
+
+  /** Both ends of this connection, as the system knows them. */
+  ends(): { client: Place; local: Place } {
+    const { socket } = this;
+    return {
+      client: { ip: plainIp(socket?.remoteAddress ?? ""), port: socket?.remotePort ?? 0 },
+      local: { ip: plainIp(socket?.localAddress ?? ""), port: socket?.localPort ?? 0 },
+    };
   }
 
   get isOpen(): boolean {
@@ -122,6 +132,11 @@ export abstract class Connection implements Deadline {
     this.#pending = undefined;
     this.onClose();
   }
+}
+
+/** A socket for both families shows IPv4 addresses as `::ffff:1.2.3.4`. */
+export function plainIp(address: string): string {
+  return address.startsWith("::ffff:") ? address.slice(7) : address;
 }
 
 function keep(bytes: Buffer, start: number, end: number, reused: boolean): Buffer {

@@ -1,5 +1,4 @@
 /** Who a connection is for, as far as that is known before its own first byte. */
-import type { ProxyTlv } from "../protocols/proxy-protocol/header.ts";
 
 /** What a TLS handshake tells, whether it ends here or is passed through. */
 export interface TlsView {
@@ -22,7 +21,7 @@ export interface Origin {
   /** What a PROXY protocol header says of both ends; undefined when there was none, then the socket knows. */
   readonly told: { readonly client: Place; readonly local: Place } | undefined;
   /** Entries of that header, to be passed on. */
-  readonly tlvs: readonly ProxyTlv[];
+  readonly tlvs: readonly { readonly type: number; readonly value: Buffer }[];
   /** Undefined when the connection does not use TLS, or when nobody has looked. */
   readonly tls: TlsView | undefined;
 }

@@ -44,6 +44,10 @@ export class ConnectionPool implements ConnectionHome {
     return this.#config.maxResponseHead;
   }
 
+  get proxyProtocol(): ConnectionsConfig["proxyProtocol"] {
+    return this.#config.proxyProtocol;
+  }
+
   /** Settings may change with a reload; connections that are open stay. */
   configure(config: ConnectionsConfig): void {
     this.#config = config;
@@ -102,7 +106,9 @@ export class ConnectionPool implements ConnectionHome {
   giveBack(connection: UpstreamConnection, now: number): void {
     connection.borrower = undefined;
     const tooOld = now - connection.bornMs > this.#config.maxAge;
-    if (this.#retired || tooOld || this.#idle.length >= this.#config.maxIdle || connection.congested) {
+    // What it began with names one client; the next exchange is another's.
+    const isPersonal = this.#config.proxyProtocol !== undefined;
+    if (this.#retired || tooOld || isPersonal || this.#idle.length >= this.#config.maxIdle || connection.congested) {
       connection.close();
       return;
     }

@@ -54,6 +54,20 @@ export const connectionsSchema = z
     maxResponseHead: byteSize({ min: 1_024, max: 1_048_576 })
       .prefault("64KiB")
       .describe("Largest head of an answer that is accepted from an endpoint."),
+    proxyProtocol: z
+      .strictObject({
+        version: z
+          .union([z.literal(1), z.literal(2)])
+          .default(2)
+          .describe("1 is text, 2 is binary and can say more."),
+        checksum: z.boolean().default(true).describe("Version 2: send a CRC-32C of the header."),
+        authority: z.boolean().default(true).describe("Version 2: send the name that the client asked for in TLS."),
+        uniqueId: z.boolean().default(false).describe("Version 2: send an id of the connection."),
+      })
+      .optional()
+      .describe(
+        "Begin every connection with a PROXY protocol header that tells the client's address. Such a connection serves one client only.",
+      ),
   })
   .describe("Connections to the endpoints.");
 

@@ -6,6 +6,8 @@ export interface ProbeTarget {
   readonly host: string;
   /** The endpoint's own, or the one that checks are to use. */
   readonly port: number;
+  /** What every connection to it begins with. */
+  readonly preface?: Buffer | undefined;
 }
 
 /** Undefined when it passed, otherwise why not: half a sentence for the log. */

@@ -7,6 +7,8 @@ import type { ProbeResult, ProbeTarget } from "./definition.ts";
 /** More than this is not read: a check is not a download. */
 const MAX_BYTES = 262_144;
 
+const NOTHING = Buffer.alloc(0);
+
 /** Looks at all that has come so far: undefined to go on reading, otherwise the verdict (`{ failed }` or `{}`). */
 export type Judge = (received: Buffer, ended: boolean) => { readonly failed?: string } | undefined;
 
@@ -46,7 +48,8 @@ export function exchangeBytes(
           connection = socket;
           // Too late: nobody waits for it any more.
           if (settled) socket.end();
-          else if (send !== "") socket.write(send);
+          else if (send !== "" || target.preface !== undefined)
+            socket.write(Buffer.concat([target.preface ?? NOTHING, Buffer.from(send)]));
           if (!settled) look(false);
         },
         data(_socket, bytes) {
