@@ -116,7 +116,7 @@ else {
     const third = await through(full, capture);
     expect(third.header.addresses).toEqual(third.addresses);
     expect(third.header.uniqueId?.toString()).toBe(`id-${third.addresses.sourcePort}`);
-    expect(third.header.tlvs.map(({ type }) => type).toSorted()).toEqual([3, 5]);
+    expect(new Set(third.header.tlvs.map(({ type }) => type))).toEqual(new Set([3, 5]));
   });
 
   test("what HAProxy sends of TLS connections, and to check health", async () => {
