@@ -1,5 +1,5 @@
 /** Real HAProxy and nginx on sockets that are opened here: no port is guessed, and nobody has to wait for a start. */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { closeDescriptor, openListeningSocket, portOf } from "../../src/transport/listening-socket.ts";
@@ -31,7 +31,7 @@ export function startHaproxy(hosts: readonly string[], config: (binds: string[],
 export function startNginx(hosts: readonly string[], config: (ports: number[], folder: string) => string): RealProxy {
   return start(hosts, (ports, folder) => {
     const file = join(folder, "nginx.conf");
-    const common = `daemon off; master_process off; pid ${folder}/pid; error_log stderr warn;\n`;
+    const common = `daemon off; worker_processes 1; pid ${folder}/pid; error_log stderr warn;\n`;
     writeFileSync(file, common + config(ports, folder));
     const descriptors = hosts.map((_, index) => `${FIRST_DESCRIPTOR + index};`).join("");
     // The variable by which a running nginx hands its sockets to a new one.
@@ -47,16 +47,21 @@ function start(
   const descriptors = hosts.map((host) => openListeningSocket(host, 0));
   const ports = descriptors.map(portOf);
   const { command, environment } = prepare(ports, folder);
+  const output = openSync(join(folder, "output"), "w");
   const child = Bun.spawn(command, {
-    stdio: ["ignore", "inherit", "inherit", ...descriptors],
+    stdio: ["ignore", output, output, ...descriptors],
     env: { PATH: process.env["PATH"], ...environment },
   });
+  closeSync(output);
   // The child has its own copies now; with ours open, a dead child would look like a silent one.
   for (const descriptor of descriptors) closeDescriptor(descriptor);
   return {
     ports,
     stop: async () => {
-      child.kill("SIGKILL");
+      if (child.exitCode !== null || child.signalCode !== null)
+        console.log(`${command[0]} ended by itself:\n${readFileSync(join(folder, "output"), "utf8")}`);
+      // Not SIGKILL: nginx has a process for the work, which it ends itself.
+      child.kill("SIGTERM");
       await child.exited;
       rmSync(folder, { recursive: true, force: true });
     },
@@ -74,7 +79,6 @@ export function makeCertificate(file: string, commonName: string): boolean {
     { stderr: "ignore" },
   );
   if (result.exitCode !== 0) return false;
-  const concatenated = Bun.spawnSync(["cat", `${file}.key`, `${file}.crt`]);
-  writeFileSync(file, concatenated.stdout);
+  writeFileSync(file, readFileSync(`${file}.key`, "utf8") + readFileSync(`${file}.crt`, "utf8"));
   return true;
 }
