@@ -137,6 +137,7 @@ const INSERTIONS = [
   "0x",
   "0\r\n\r\n",
   "10000000000000000",
+  "00000000000000",
   "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n",
 ];
 const LINES = [
@@ -221,6 +222,11 @@ export function mutated(base: fc.Arbitrary<Generated>): fc.Arbitrary<string> {
     .tuple(base, fc.array(mutation, { minLength: 1, maxLength: 3 }))
     .map(([{ text: message }, changes]) => changes.reduce((all, [change, at]) => change(all, at), message));
 }
+
+/** A chunked request whose body alone has had something done to it. */
+export const brokenChunks = mutated(chunks.map(({ wire, data }) => ({ text: wire, data }))).map(
+  (wire) => `PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${wire}`,
+);
 
 /** Bytes without any sense, a few of which look like a message. */
 export const noise = fc
