@@ -11,7 +11,18 @@ import { inspectRequest, targetForm } from "../../src/protocols/http1/inspect-re
 import { inspectResponse, responseFraming } from "../../src/protocols/http1/inspect-response.ts";
 import { parseRequestHead } from "../../src/protocols/http1/parse-request.ts";
 import { parseResponseHead } from "../../src/protocols/http1/parse-response.ts";
-import { anyRequest, anyResponse, brokenChunks, chunks, cuts, type Generated, mutated, noise, placesOf, runs } from "./generators.ts";
+import {
+  anyRequest,
+  anyResponse,
+  brokenChunks,
+  chunks,
+  cuts,
+  type Generated,
+  mutated,
+  noise,
+  placesOf,
+  runs,
+} from "./generators.ts";
 import { type Outcome, type ReferenceMessage, readRequest, readResponse } from "./reference-parser.ts";
 
 const LIMITS = { bytes: 65_536, fields: 6 };
