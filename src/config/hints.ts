@@ -61,9 +61,15 @@ const ALGORITHMS: Readonly<Record<string, string>> = {
 
 /** The name that an algorithm of another load balancer has here. */
 export function foreignAlgorithm(word: string): string | undefined {
-  return ALGORITHMS[word.toLowerCase()];
+  return entry(ALGORITHMS, word);
 }
 
 export function foreignWordHint(word: string): string | undefined {
-  return WORDS[word.toLowerCase()];
+  return entry(WORDS, word);
+}
+
+/** Only what is written above: `constructor` is a word that users may write, too. */
+function entry(table: Readonly<Record<string, string>>, word: string): string | undefined {
+  const key = word.toLowerCase();
+  return Object.hasOwn(table, key) ? table[key] : undefined;
 }

@@ -11,7 +11,7 @@ import { checkReferences } from "./references.ts";
 import { salvage } from "./salvage.ts";
 import { type Config, configSchema } from "./schema.ts";
 import { parseSource, type Source, valueSource } from "./source.ts";
-import { asTyped, substitute } from "./substitute.ts";
+import { asTyped, hideOutside, substitute } from "./substitute.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -44,7 +44,7 @@ export async function loadConfig(file: string, environment: Environment): Promis
 /** Checks what has been read already. */
 export function checkConfig(source: Source, environment: Environment): LoadResult {
   const texts = new Map([[source.file, source.text]]);
-  const { value, origins, problems: unset } = substitute(source.value, environment);
+  const { value, origins, outside, problems: unset } = substitute(source.value, environment);
   const problemAt = (severity: "error" | "warning", path: Path, message: string, hint?: string): Problem => ({
     severity,
     file: source.file,
@@ -63,15 +63,25 @@ export function checkConfig(source: Source, environment: Environment): LoadResul
     const more = checkReferences(config)
       .filter(({ severity, path }) => severity === "error" && !isReplaced(path))
       .map(({ path, message, hint }) => problemAt("error", path, message, hint));
-    return { ok: false, problems: [...missing, ...without(missing, [...found, ...more])].sort(byPlace), texts };
+    return { ok: false, problems: finished([...missing, ...without(missing, [...found, ...more])], outside), texts };
   }
   const config = parsed.result.data;
   const findings = checkReferences(config).map(({ severity, path, message, hint }) =>
     problemAt(severity, path, message, hint),
   );
-  const all = [...missing, ...without(missing, findings)].sort(byPlace);
+  const all = finished([...missing, ...without(missing, findings)], outside);
   if (all.some(({ severity }) => severity === "error")) return { ok: false, problems: all, texts };
   return { ok: true, config: deepFreeze(config), warnings: all, texts };
+}
+
+/** In the order of the file, and without what came from outside: it may be secret. */
+function finished(problems: readonly Problem[], outside: ReadonlyMap<string, string>): Problem[] {
+  const shown = problems.map((problem) => ({
+    ...problem,
+    message: hideOutside(problem.message, outside),
+    ...(problem.hint === undefined ? {} : { hint: hideOutside(problem.hint, outside) }),
+  }));
+  return shown.sort(byPlace);
 }
 
 /** A value that could not be filled in is complained about once. */

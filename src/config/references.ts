@@ -104,7 +104,7 @@ function checkRoute(config: Config, route: RouteConfig, path: Path, error: Repor
   if (route.split?.pools.every((part) => part.weight === 0))
     error([...path, "split", "pools"], "the weights sum to nothing; at least one must be above 0");
   route.listeners?.forEach((name, index) => {
-    if (config.listeners[name] !== undefined) return;
+    if (Object.hasOwn(config.listeners, name)) return;
     error(
       [...path, "listeners", index],
       `there is no listener named ${name}`,
@@ -168,7 +168,7 @@ function checkUnusedPools(config: Config, warn: Report): void {
 }
 
 function checkPoolName(config: Config, name: string, path: Path, error: Report): void {
-  if (config.pools[name] !== undefined) return;
+  if (Object.hasOwn(config.pools, name)) return;
   const names = Object.keys(config.pools);
   error(
     path,

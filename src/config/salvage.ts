@@ -26,7 +26,8 @@ export function salvage(value: unknown): Salvaged {
   };
   const listeners = entries(written["listeners"]).map(([name, item], index) => {
     const address = `127.0.0.1:${index + 1}`;
-    const usable = isObject(item) && typeof item["address"] === "string" ? item["address"] : address;
+    const usable =
+      isObject(item) && typeof item["address"] === "string" && item["address"] !== "" ? item["address"] : address;
     return [name, part(listenerSchema, item, { address: usable }, "listeners", name)] as const;
   });
   const pools = entries(written["pools"]).map(

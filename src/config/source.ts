@@ -24,8 +24,16 @@ export function valueSource(file: string, value: unknown): Source {
 }
 
 function parseYaml(file: string, text: string): Source | Problem[] {
+  // Filled here: the parser stops counting lines where it gives up, and would place what it complains about too early.
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false, version: "1.2" });
+  lines.addNewLine(0);
+  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) lines.addNewLine(at + 1);
+  const document = parseDocument(text, {
+    uniqueKeys: true,
+    prettyErrors: false,
+    version: "1.2",
+    logLevel: "error",
+  });
   const place = (offset: number): Position => {
     const { line, col } = lines.linePos(offset);
     return { line, column: col };
@@ -89,7 +97,7 @@ function parseToml(file: string, text: string): Source | Problem[] {
     return [{ severity: "error", file, line: lineNumber, column: column + 1, path: "", message }];
   }
   const root: Marks = { position: { line: 1, column: 1 }, keyPosition: { line: 1, column: 1 }, children: new Map() };
-  const value: Record<string, unknown> = {};
+  const value = emptyTable();
   for (const node of program.body[0].body) readTomlNode(node as TomlNode, value, root);
   const locate = (path: Path, key = false): Position => {
     let marks = root;
@@ -154,8 +162,13 @@ function enter(
     child = { position: at, keyPosition: at, children: new Map() };
     marks.children.set(key, child);
   }
-  table[key] ??= isList ? [] : {};
+  table[key] ??= isList ? [] : emptyTable();
   return [table[key] as Record<string, unknown>, child];
+}
+
+/** Without a prototype: a key may be called `__proto__`. */
+function emptyTable(): Record<string, unknown> {
+  return Object.create(null) as Record<string, unknown>;
 }
 
 function tomlValue(node: TomlNode, marks: Marks): unknown {
@@ -167,7 +180,7 @@ function tomlValue(node: TomlNode, marks: Marks): unknown {
     });
   }
   if (node.type === "TOMLInlineTable") {
-    const table: Record<string, unknown> = {};
+    const table = emptyTable();
     for (const child of node.body ?? []) readTomlNode(child, table, marks);
     return table;
   }

@@ -9,6 +9,8 @@ export interface Substituted {
   readonly value: unknown;
   /** Where each substituted value came from, by path. */
   readonly origins: ReadonlyMap<string, string>;
+  /** The texts that came from outside, each with what stands for it in the file. */
+  readonly outside: ReadonlyMap<string, string>;
   readonly problems: readonly { readonly path: Path; readonly message: string; readonly hint?: string }[];
 }
 
@@ -18,6 +20,7 @@ const MAX_FILE_BYTES = 1_048_576;
 
 export function substitute(value: unknown, environment: Environment): Substituted {
   const origins = new Map<string, string>();
+  const outside = new Map<string, string>();
   const problems: { path: Path; message: string; hint?: string }[] = [];
   const walk = (current: unknown, path: Path): unknown => {
     if (typeof current === "string") {
@@ -25,7 +28,7 @@ export function substitute(value: unknown, environment: Environment): Substitute
       if (origin === undefined) return current.includes("$$") ? current.replaceAll("$$", "$") : current;
       origins.set(pathText(path), origin);
       try {
-        return current.startsWith("file:") ? readSecret(current.slice(5)) : fill(current, environment);
+        return current.startsWith("file:") ? readSecret(current, outside) : fill(current, environment, outside);
       } catch (error) {
         const hint = `set it, or give a default: ${"$"}{NAME:-value}`;
         problems.push({ path, message: (error as Error).message, ...(current.startsWith("file:") ? {} : { hint }) });
@@ -38,7 +41,7 @@ export function substitute(value: unknown, environment: Environment): Substitute
     }
     return current;
   };
-  return { value: walk(value, []), origins, problems };
+  return { value: walk(value, []), origins, outside, problems };
 }
 
 function originOf(text: string): string | undefined {
@@ -47,13 +50,16 @@ function originOf(text: string): string | undefined {
   return first === null ? undefined : `${"$"}{${first[1]}}`;
 }
 
-function fill(text: string, environment: Environment): string {
+function fill(text: string, environment: Environment, outside: Map<string, string>): string {
   return text.replace(
     /\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([-?])([^}]*))?\}/g,
     (whole, name: string | undefined, operator, rest: string) => {
       if (whole === "$$" || name === undefined) return "$";
-      const value = environment[name];
-      if (value !== undefined && value !== "") return value;
+      const value = Object.hasOwn(environment, name) ? environment[name] : undefined;
+      if (value !== undefined && value !== "") {
+        outside.set(value, `${"$"}{${name}}`);
+        return value;
+      }
       if (operator === "-") return rest;
       if (operator === "?") throw new Error(`${name} is not set: ${rest}`);
       if (value === "") return "";
@@ -62,7 +68,8 @@ function fill(text: string, environment: Environment): string {
   );
 }
 
-function readSecret(path: string): string {
+function readSecret(reference: string, outside: Map<string, string>): string {
+  const path = reference.slice("file:".length);
   let text: string;
   try {
     text = readFileSync(path, "utf8");
@@ -70,7 +77,22 @@ function readSecret(path: string): string {
     throw new Error(`cannot read ${path}: ${(error as NodeJS.ErrnoException).code ?? "unknown error"}`);
   }
   if (text.length > MAX_FILE_BYTES) throw new Error(`${path} is larger than 1 MiB`);
-  return text.replace(/\r?\n$/, "");
+  const secret = text.replace(/\r?\n$/, "");
+  outside.set(secret, reference);
+  return secret;
+}
+
+/** Texts shorter than this are no secrets, and would be found in every message. */
+const MIN_HIDDEN_LENGTH = 4;
+
+/** `message` with whatever came from outside replaced by what stands for it in the file. */
+export function hideOutside(message: string, outside: ReadonlyMap<string, string>): string {
+  const longestFirst = [...outside].sort(([a], [b]) => b.length - a.length);
+  return longestFirst.reduce((text, [value, origin]) => {
+    if (value.length < MIN_HIDDEN_LENGTH) return text;
+    // Messages quote values as JSON does.
+    return text.replaceAll(value, () => origin).replaceAll(JSON.stringify(value).slice(1, -1), () => origin);
+  }, message);
 }
 
 /** A substituted text as the number or truth value it looks like; undefined when it looks like neither. */

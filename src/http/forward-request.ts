@@ -1,4 +1,5 @@
 /** Writes the request for the endpoint: the client's bytes, without what ends here, with what endpoints are told. */
+import type { Head } from "../protocols/http1/head.ts";
 import { HEADER } from "../protocols/http1/header-names.ts";
 import type { ByteWriter } from "../transport/byte-writer.ts";
 import { writeHeadFields } from "./edits.ts";
@@ -91,9 +92,15 @@ function writeForwardedOn(writer: ByteWriter, exchange: Exchange): void {
   const before = trusted ? head.get("x-forwarded-for") : undefined;
   writer.text(`X-Forwarded-For: ${before === undefined ? "" : `${before}, `}${exchange.peerIp}\r\n`);
   writer.text(`X-Real-IP: ${exchange.clientIp}\r\n`);
-  if (!trusted || head.find("x-forwarded-proto") < 0) writer.text("X-Forwarded-Proto: http\r\n");
-  if (!trusted || head.find("x-forwarded-port") < 0) writer.text(`X-Forwarded-Port: ${settings.port}\r\n`);
-  if (!trusted || head.find("x-forwarded-host") < 0) writer.text(`X-Forwarded-Host: ${exchange.authority}\r\n`);
+  if (!trusted || !isPassedOn(head, "x-forwarded-proto")) writer.text("X-Forwarded-Proto: http\r\n");
+  if (!trusted || !isPassedOn(head, "x-forwarded-port")) writer.text(`X-Forwarded-Port: ${settings.port}\r\n`);
+  if (!trusted || !isPassedOn(head, "x-forwarded-host")) writer.text(`X-Forwarded-Host: ${exchange.authority}\r\n`);
+}
+
+/** Connection may have named it, which takes it away: endpoints must be told all the same. */
+function isPassedOn(head: Head, name: string): boolean {
+  const field = head.find(name);
+  return field >= 0 && !head.isDropped(field);
 }
 
 /** RFC 7239: addresses of IPv6 and anything unusual are quoted. */

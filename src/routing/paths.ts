@@ -1,8 +1,13 @@
 /** Paths that different readers may take for different places. */
 
-/** Has something that an endpoint may fold away: `//`, `/.`, `\`, `;`, or an encoded dot, slash or backslash. */
+/** Letters, digits, `-`, `_` and `~`: encoded or not, they mean the same (RFC 3986 section 6.2.2.2). */
+const ENCODED_PLAIN = "2d|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae]";
+const UNUSUAL = new RegExp(`[\\\\;]|//|/\\.|%(?:2[ef]|5c|3b|${ENCODED_PLAIN})`, "i");
+const ENCODED = new RegExp(`%(?:${ENCODED_PLAIN})`, "gi");
+
+/** Has something that an endpoint may fold away: `//`, `/.`, `\`, `;`, or encoded what need not be or changes the path. */
 export function isUnusualPath(path: string): boolean {
-  return /[\\;]|\/\/|\/\.|%(?:2[ef]|5c|3b)/i.test(path);
+  return UNUSUAL.test(path);
 }
 
 /** The path as the most forgiving endpoint would read it. Used to compare only, never forwarded. */
@@ -11,7 +16,8 @@ export function normalPath(path: string): string {
     .replace(/%2e/gi, ".")
     .replace(/%3b/gi, ";")
     .replace(/%2f|%5c|\\/gi, "/")
-    .replace(/;[^/]*/g, "");
+    .replace(/;[^/]*/g, "")
+    .replace(ENCODED, (encoded) => String.fromCharCode(Number.parseInt(encoded.slice(1), 16)));
   const segments: string[] = [];
   for (const segment of decoded.split("/")) {
     if (segment === "" || segment === ".") continue;

@@ -71,15 +71,19 @@ export function readConnection(head: Head, field: number): boolean {
   return true;
 }
 
-/** Headers that say how a message is framed or where it goes are never a sender's to take away. */
-const KEPT = new Set(["host", "content-length", "transfer-encoding", "connection", "close", "keep-alive"]);
+/**
+ * Headers that say how a message is framed or where it goes are never a sender's to take away. TE is a sender's, but is
+ * handled on its own: `Connection: TE` must always stand beside it.
+ */
+const KEPT = new Set(["host", "content-length", "transfer-encoding", "connection", "close", "keep-alive", "te"]);
 
 function noteConnectionOption(head: Head, start: number, end: number): void {
   if (sliceIs(head.bytes, start, end, "keep-alive")) head.connectionKeepAlive = true;
   else if (sliceIs(head.bytes, start, end, "close")) head.connectionClose = true;
   else if (sliceIs(head.bytes, start, end, "upgrade")) head.connectionUpgrade = true;
   else {
-    const name = latin1(head.bytes, start, end).toLowerCase();
+    // What is dropped is found by names with `_` read as `-`; so must be what is kept.
+    const name = latin1(head.bytes, start, end).toLowerCase().replaceAll("_", "-");
     if (!KEPT.has(name)) head.dropNamed(name);
   }
 }

@@ -30,7 +30,8 @@ function parseStatusLine(head: Head, end: number): ParseResult {
     if (bytes[start + index] !== VERSION[index]) return head.fail("E_BAD_RESPONSE");
   }
   // "HTTP/1.x NNN" and the byte after it: 13 bytes that must be there before anything can be said.
-  if (start + 12 >= end) return head.waitForLine(end);
+  if (start + 12 >= end)
+    return bytes.subarray(start, end).includes(LF) ? head.fail("E_BAD_RESPONSE") : head.waitForLine(end);
   const minor = (bytes[start + 7] as number) - 0x30;
   const status = statusCode(bytes, start + 9);
   if ((minor !== 0 && minor !== 1) || bytes[start + 8] !== SPACE || status < 100) return head.fail("E_BAD_RESPONSE");
