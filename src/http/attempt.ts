@@ -18,8 +18,6 @@ export type AttemptEnded = (exchange: Exchange, attempt: Attempt, failure: Error
 
 export class Attempt implements Borrower, RunningAttempt {
   readonly endpoint: Endpoint;
-  /** The connection had carried an exchange before. */
-  reused = false;
   readonly #exchange: Exchange;
   readonly #view: PoolView;
   readonly #route: Route;
@@ -57,7 +55,6 @@ export class Attempt implements Borrower, RunningAttempt {
       this.#connection = connections.dial(this);
       return;
     }
-    this.reused = true;
     this.#connection = idle;
     this.#send(idle);
   }
