@@ -147,6 +147,20 @@ test.each(["SIGTERM", "SIGINT", "SIGQUIT"] as const)(
   TIMEOUT_MS,
 );
 
+/** Its address. */
+function startDelayedEndpoint(delayMs: number): string {
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    async fetch() {
+      if (delayMs > 0) await Bun.sleep(delayMs);
+      return new Response("delayed");
+    },
+  });
+  cleanups.push(() => server.stop(true));
+  return `127.0.0.1:${server.port}`;
+}
+
 function linesOf(file: string): number {
   return readFileSync(file, "latin1").split("\n").length - 1;
 }
@@ -188,26 +202,29 @@ if (havePrograms("nginx", "wrk")) {
     TIMEOUT_MS,
   );
 
-  test(
-    "SIGUSR2 under load: a new process takes over, the old one leaves, no request fails",
-    async () => {
-      const endpoints = await startNginx(2);
+  test.each([
+    { clients: "kept-alive connections", headers: {}, delayMs: 0 },
+    // There is never a moment without a request in flight.
+    { clients: "a connection per request", headers: { Connection: "close" }, delayMs: 50 },
+  ])(
+    "SIGUSR2 under load, $clients: a new process takes over, the old one leaves, no request fails",
+    async ({ headers, delayMs }) => {
       const port = await freePort();
-      const evenkeel = await startEvenkeel({
-        workers: 2,
-        listeners: { web: { address: `127.0.0.1:${port}`, pool: "app" } },
-        pools: { app: { endpoints: endpoints.map(({ address }) => address) } },
-        shutdown: { drainTimeout: "20s" },
-      });
+      const evenkeel = await startEvenkeel(inFrontOf(startDelayedEndpoint(delayMs), port, 2, "30s"));
       const workers = evenkeel.workers();
-      const load = wrk(`http://127.0.0.1:${port}/`, { connections: 32, seconds: 8 });
+      let isLoaded = true;
+      const load = wrk(`http://127.0.0.1:${port}/`, { connections: 32, seconds: 6, headers }).finally(() => {
+        isLoaded = false;
+      });
       await Bun.sleep(700);
       evenkeel.signal("SIGUSR2");
       await evenkeel.says("INFO  serving", 2);
       const successor = Number(/serving.*pid=(\d+)(?![\s\S]*serving.*pid=)/.exec(evenkeel.stderr)?.[1]);
       expect(successor).not.toBe(evenkeel.pid);
-      expect(await evenkeel.ending(7_000)).toBe(0);
+      expect(await evenkeel.ending()).toBe(0);
       await eventually(() => !workers.some(isRunning), "the old workers to end");
+      // However busy it is: clients that come back are for the new process alone.
+      expect(isLoaded).toBe(true);
       const figures = await load;
       expect(figures).toMatchObject({ badAnswers: 0, socketErrors: 0 });
       expect(figures.requests).toBeGreaterThan(100);
