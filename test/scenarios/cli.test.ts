@@ -2,8 +2,15 @@
 import { afterEach, expect, test } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { runCommand, startCommand, temporaryFolder } from "../support/evenkeel.ts";
-import { endAll, eventually, freePort, havePrograms, type RunningProgram } from "../support/process.ts";
+import { runCommand, startCommand } from "../support/evenkeel.ts";
+import {
+  endAll,
+  eventually,
+  freePort,
+  havePrograms,
+  type RunningProgram,
+  temporaryFolder,
+} from "../support/process.ts";
 
 const TIMEOUT_MS = 60_000;
 const GOOD =

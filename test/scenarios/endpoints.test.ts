@@ -2,9 +2,9 @@
 import { afterEach, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Evenkeel, startEvenkeel, temporaryFolder } from "../support/evenkeel.ts";
+import { type Evenkeel, startEvenkeel } from "../support/evenkeel.ts";
 import { type NginxEndpoint, startNginx, wrk } from "../support/peers.ts";
-import { endAll, eventually, freePort, havePrograms } from "../support/process.ts";
+import { endAll, eventually, freePort, havePrograms, temporaryFolder } from "../support/process.ts";
 
 const TIMEOUT_MS = 60_000;
 const HEALTH = {

@@ -3,17 +3,25 @@ import { afterEach, expect, test } from "bun:test";
 import { readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import type { ConfigInput } from "../../src/config/schema.ts";
-import { type Evenkeel, startEvenkeel, temporaryFolder } from "../support/evenkeel.ts";
+import { type Evenkeel, startEvenkeel } from "../support/evenkeel.ts";
 import { KeepAliveClient } from "../support/keep-alive-client.ts";
 import { startNginx, wrk } from "../support/peers.ts";
-import { childrenOf, endAll, eventually, freePort, havePrograms, isRunning } from "../support/process.ts";
+import {
+  childrenOf,
+  endAll,
+  eventually,
+  freePort,
+  havePrograms,
+  isRunning,
+  temporaryFolder,
+} from "../support/process.ts";
 
 const TIMEOUT_MS = 60_000;
 const cleanups: (() => unknown)[] = [];
 
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-  endAll();
+  await endAll();
 });
 
 interface SlowEndpoint {

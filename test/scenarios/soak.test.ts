@@ -5,9 +5,17 @@
 import { afterEach, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Evenkeel, startEvenkeel, temporaryFolder } from "../support/evenkeel.ts";
+import { type Evenkeel, startEvenkeel } from "../support/evenkeel.ts";
 import { startNginx, wrk } from "../support/peers.ts";
-import { endAll, eventually, freePort, havePrograms, openDescriptors, residentBytes } from "../support/process.ts";
+import {
+  endAll,
+  eventually,
+  freePort,
+  havePrograms,
+  openDescriptors,
+  residentBytes,
+  temporaryFolder,
+} from "../support/process.ts";
 
 const SECONDS = Number(process.env["EVENKEEL_SOAK_SECONDS"] ?? 60);
 const MIB = 1_048_576;

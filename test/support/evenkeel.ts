@@ -1,9 +1,8 @@
 /** The program itself, started from its source with a configuration of the test's. */
-import { mkdtempSync, renameSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ConfigInput } from "../../src/config/schema.ts";
-import { childrenOf, eventually, freePort, openDescriptors, RunningProgram } from "./process.ts";
+import { childrenOf, eventually, freePort, openDescriptors, RunningProgram, temporaryFolder } from "./process.ts";
 
 const MAIN = join(import.meta.dir, "..", "..", "src", "cli", "main.ts");
 const RELOADED = "INFO  reloaded";
@@ -19,11 +18,6 @@ export async function runCommand(...args: readonly string[]): Promise<RunningPro
 
 export function startCommand(...args: readonly string[]): RunningProgram {
   return new RunningProgram([process.execPath, MAIN, ...args], { environment: { NO_COLOR: "1" } });
-}
-
-/** A folder for one test; the system's own cleaning takes it away. */
-export function temporaryFolder(): string {
-  return mkdtempSync(join(tmpdir(), "evenkeel-scenario-"));
 }
 
 /** Starts the program and waits until /readyz is 200. An admin address is chosen; no access log unless one is asked for. */

@@ -1,13 +1,12 @@
 /** Programs that others have written, on both sides of the balancer: nginx as endpoints, wrk as clients. */
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { eventually, freePort, RunningProgram } from "./process.ts";
+import { eventually, freePort, RunningProgram, temporaryFolder } from "./process.ts";
 
 /** An endpoint that answers every request with its name; stays at its port over restarts. */
 export class NginxEndpoint {
   readonly port: number;
-  readonly #folder = mkdtempSync(join(tmpdir(), "evenkeel-nginx-"));
+  readonly #folder = temporaryFolder();
   #program: RunningProgram | undefined;
 
   constructor(port: number, name: string) {
@@ -96,7 +95,7 @@ export async function wrk(url: string, options: WrkOptions): Promise<WrkFigures>
   const args = ["-t1", `-c${connections}`, `-d${seconds}s`, "--timeout", "30s"];
   for (const [name, value] of Object.entries(headers)) args.push("-H", `${name}: ${value}`);
   if (pauseMs > 0) {
-    const script = join(mkdtempSync(join(tmpdir(), "evenkeel-wrk-")), "pause.lua");
+    const script = join(temporaryFolder(), "pause.lua");
     writeFileSync(script, `function delay() return ${pauseMs} end\n`);
     args.push("-s", script);
   }

@@ -1,16 +1,32 @@
 /** Real processes for scenarios: started in a group of their own, listened to, signalled, and ended with all they started. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 export type Ending = number | NodeJS.Signals;
 
 const groups = new Set<RunningProgram>();
-process.on("exit", endAll);
-
-/** Ends every process that was started here, and what those have started. For `afterEach`. */
-export function endAll(): void {
+const folders = new Set<string>();
+process.on("exit", () => {
   for (const program of groups) program.kill();
+});
+
+/** Ends every process that was started here and what those have started, and removes their folders. For `afterEach`. */
+export async function endAll(): Promise<void> {
+  const programs = [...groups];
+  for (const program of programs) program.kill();
+  await Promise.all(programs.map(({ ended }) => ended));
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  folders.clear();
+}
+
+/** A folder that lasts until `endAll`. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "evenkeel-scenario-"));
+  folders.add(folder);
+  return folder;
 }
 
 export interface ProgramOptions {
