@@ -155,9 +155,12 @@ class WorkerDataPath implements DataPath {
     if (inUse !== undefined) this.#applyEndpoints(inUse, endpoints);
   }
 
-  drain(): void {
+  drain(handedOver: boolean): void {
     this.#context.draining = true;
-    for (const listener of this.#listeners.values()) listener.drain();
+    for (const listener of this.#listeners.values()) {
+      if (handedOver) listener.stop();
+      listener.drain();
+    }
   }
 
   openConnections(): number {

@@ -32,8 +32,11 @@ export interface DataPath {
   abort(): void;
   /** New endpoints of one pool (discovery found a change). Exchanges in flight are not disturbed. */
   replaceEndpoints(pool: string, endpoints: readonly EndpointSpec[]): void;
-  /** Tells keep-alive clients to close after their answer; goes on accepting until `close`. */
-  drain(): void;
+  /**
+   * Tells keep-alive clients to close after their answer. Goes on accepting until `close`, unless the listening sockets
+   * are `handedOver`: then another process takes whoever comes now.
+   */
+  drain(handedOver: boolean): void;
   /** Client connections that are open now. Draining has ended when it is 0. */
   openConnections(): number;
   /** Stops listening and closes everything at once; resolves when the logs are written. */

@@ -8,13 +8,14 @@ export type ToWorker =
   | { readonly type: "commit" }
   | { readonly type: "abort" }
   | { readonly type: "endpoints"; readonly pool: string; readonly endpoints: readonly EndpointSpec[] }
-  | { readonly type: "drain" }
+  | { readonly type: "drain"; readonly handedOver: boolean }
   | { readonly type: "close" }
   | { readonly type: "reopenLogs" }
   | { readonly type: "ping" };
 
 export type FromWorker =
   | { readonly type: "ready" }
+  | { readonly type: "draining" }
   /** `problem` is "" when it is prepared. */
   | { readonly type: "prepared"; readonly generation: number; readonly problem: string }
   | { readonly type: "pong"; readonly memoryBytes: number };

@@ -165,7 +165,7 @@ class Evenkeel implements Running {
     return this.#supervisor.config?.shutdown.drainTimeout ?? 0;
   }
 
-  async #stop(why: string, drainMs: number): Promise<void> {
+  async #stop(why: string, drainMs: number, handedOver = false): Promise<void> {
     if (this.#stopping && drainMs > 0) return;
     const again = this.#stopping;
     this.#stopping = true;
@@ -175,7 +175,7 @@ class Evenkeel implements Running {
       connections: this.#supervisor.openConnections,
     });
     this.#watcher?.close();
-    if (drainMs > 0) await this.#supervisor.stop(drainMs);
+    if (drainMs > 0) await this.#supervisor.stop(drainMs, handedOver);
     else await this.#supervisor.close();
     this.#admin?.stop();
     this.#removePidFile();
@@ -201,7 +201,7 @@ class Evenkeel implements Running {
     this.#admin = undefined;
     // The file names the new process by now.
     this.#ownsPidFile = false;
-    await this.#stop("SIGUSR2", Math.max(1, this.#drainMs));
+    await this.#stop("SIGUSR2", Math.max(1, this.#drainMs), true);
   }
 
   #removePidFile(): void {

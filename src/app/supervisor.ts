@@ -116,15 +116,16 @@ export class Supervisor {
     for (const link of this.links) link.reopenLogs();
   }
 
-  /** Finishes what is under way, at most for `drainMs`, then ends all workers. */
-  async stop(drainMs: number): Promise<void> {
+  /** Finishes what is under way, at most for `drainMs`, then ends all workers. `handedOver`: see DataPath.drain. */
+  async stop(drainMs: number, handedOver: boolean): Promise<void> {
     this.draining = true;
-    for (const link of this.links) link.drain();
     const until = this.#options.clock.now() + drainMs;
+    await Promise.race([Promise.all(this.links.map((link) => link.drain(handedOver))), this.#pause(drainMs)]);
+    // On a socket that the other process did not want, clients would wait for nobody.
+    if (handedOver) this.#sockets.close();
     while (this.openConnections > 0 && this.#options.clock.now() < until) await this.#pause(DRAIN_LOOK_MS);
     const left = this.openConnections;
-    if (left > 0 && drainMs > 0)
-      this.#options.log.warn("drain timeout: closing what is still open", { connections: left });
+    if (left > 0) this.#options.log.warn("drain timeout: closing what is still open", { connections: left });
     await this.close();
   }
 
@@ -140,14 +141,13 @@ export class Supervisor {
 
   async #apply(config: Config): Promise<void> {
     const before = this.config;
-    const isFirst = before === undefined;
     const sockets = this.#sockets.prepare(config);
     let update: WorkerUpdate;
     try {
       this.endpoints.watch(config);
-      if (isFirst) await this.endpoints.settle(NAMES_TIMEOUT_MS, FIRST_CHECKS_TIMEOUT_MS);
+      if (before === undefined) await this.endpoints.settle(NAMES_TIMEOUT_MS, FIRST_CHECKS_TIMEOUT_MS);
       update = this.#buildUpdate(config);
-      if (isFirst) this.#startWorkers();
+      if (before === undefined) this.#startWorkers();
       await this.#prepareAll(update, (worker) => sockets.added(worker));
     } catch (error) {
       for (const link of this.links) link.abort();
@@ -259,7 +259,7 @@ export class Supervisor {
     try {
       await link.prepare(update, this.#sockets.of(worker));
       link.commit();
-      if (this.draining) link.drain();
+      if (this.draining) await link.drain(false);
     } catch (error) {
       this.#options.log.error("a worker cannot serve", { worker, reason: (error as Error).message });
       link.kill();

@@ -18,7 +18,8 @@ export interface WorkerLink {
   commit(): void;
   abort(): void;
   replaceEndpoints(pool: string, endpoints: readonly EndpointSpec[]): void;
-  drain(): void;
+  /** Resolves once it drains: with `handedOver` it accepts nothing from then on. */
+  drain(handedOver: boolean): Promise<void>;
   reopenLogs(): void;
   ping(): void;
   /** Ends it; resolves when it is gone. */
@@ -39,7 +40,7 @@ export function localLink(dataPath: DataPath, now: () => number): WorkerLink {
     commit: () => dataPath.commit(),
     abort: () => dataPath.abort(),
     replaceEndpoints: (pool, endpoints) => dataPath.replaceEndpoints(pool, endpoints),
-    drain: () => dataPath.drain(),
+    drain: async (handedOver) => dataPath.drain(handedOver),
     reopenLogs: () => dataPath.reopenLogs(),
     ping: () => {},
     close: () => dataPath.close(),
@@ -69,6 +70,7 @@ export class ProcessLink implements WorkerLink {
   readonly #process: Bun.Subprocess;
   readonly #channel: number;
   #prepared: { generation: number; resolve: () => void; reject: (error: Error) => void } | undefined;
+  #onDraining: (() => void) | undefined;
   #exited = false;
 
   constructor(options: ProcessLinkOptions) {
@@ -112,8 +114,12 @@ export class ProcessLink implements WorkerLink {
     this.#send({ type: "endpoints", pool, endpoints });
   }
 
-  drain(): void {
-    this.#send({ type: "drain" });
+  drain(handedOver: boolean): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#exited) return resolve();
+      this.#onDraining = resolve;
+      this.#send({ type: "drain", handedOver });
+    });
   }
 
   reopenLogs(): void {
@@ -147,6 +153,7 @@ export class ProcessLink implements WorkerLink {
   #onMessage(message: FromWorker): void {
     this.lastSignMs = this.#options.now();
     if (message.type === "pong") this.memoryBytes = message.memoryBytes;
+    if (message.type === "draining") this.#onDraining?.();
     if (message.type !== "prepared" || this.#prepared?.generation !== message.generation) return;
     const { resolve, reject } = this.#prepared;
     this.#prepared = undefined;
@@ -156,6 +163,7 @@ export class ProcessLink implements WorkerLink {
 
   #onExit(how: string): void {
     this.#exited = true;
+    this.#onDraining?.();
     closeDescriptor(this.#channel);
     this.#prepared?.reject(new EvenkeelError(`the worker ended (${how})`));
     this.#prepared = undefined;

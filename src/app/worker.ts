@@ -47,7 +47,8 @@ function handle(dataPath: DataPath, message: ToWorker): void {
     case "endpoints":
       return dataPath.replaceEndpoints(message.pool, message.endpoints);
     case "drain":
-      return dataPath.drain();
+      dataPath.drain(message.handedOver);
+      return tell({ type: "draining" });
     case "reopenLogs":
       return dataPath.reopenLogs();
     case "ping":
@@ -74,7 +75,8 @@ function prepare(dataPath: DataPath, { update, withDescriptors }: Extract<ToWork
 }
 
 function endOrphan(dataPath: DataPath): void {
-  dataPath.drain();
+  // Whoever comes now is for the evenkeel that is started in its place.
+  dataPath.drain(true);
   const deadline = systemClock.now() + ORPHAN_DRAIN_MS;
   systemTimers.every(ORPHAN_LOOK_MS, () => {
     if (dataPath.openConnections() === 0 || systemClock.now() > deadline)

@@ -6,8 +6,8 @@
 /** Whose fault it is: the client's, the endpoint's, or our own (limits, configuration, overload). */
 export type ErrorSource = "downstream" | "upstream" | "internal";
 
-/** `never`; `always` (nothing reached an endpoint); `if-reused` (only when a kept-alive connection had died meanwhile). */
-export type RetryRule = "never" | "always" | "if-reused";
+/** `never`; `always` (nothing reached an endpoint); `if-idempotent` (it may have been acted on, so only when twice does no harm). */
+export type RetryRule = "never" | "always" | "if-idempotent";
 
 export interface ErrorRow {
   /** Status sent to the client; 0 when there is nobody to answer, so the connection is closed. */
@@ -63,7 +63,7 @@ export const ERRORS = {
   // The endpoint could not be reached or did not answer properly.
   E_CONNECT_FAILED: row(502, "upstream", "always", "The endpoint refused the connection or could not be reached."),
   E_CONNECT_TIMEOUT: row(504, "upstream", "always", "The connection to the endpoint was not established in time."),
-  E_UPSTREAM_CLOSED: row(502, "upstream", "if-reused", "The endpoint closed the connection before it answered."),
+  E_UPSTREAM_CLOSED: row(502, "upstream", "if-idempotent", "The endpoint closed the connection before it answered."),
   E_UPSTREAM_RESET: row(502, "upstream", "never", "The endpoint closed the connection in the middle of its answer."),
   E_BAD_RESPONSE: row(502, "upstream", "never", "The endpoint's answer is not valid HTTP/1.1."),
   E_RESPONSE_HEAD_TOO_LARGE: row(502, "upstream", "never", "The head of the endpoint's answer is too large."),

@@ -19,8 +19,6 @@ export type AttemptEnded = (exchange: Exchange, attempt: Attempt, failure: Error
 
 export class Attempt implements Borrower, RunningAttempt {
   readonly endpoint: Endpoint;
-  /** The connection had carried an exchange before. */
-  reused = false;
   readonly #exchange: Exchange;
   readonly #view: PoolView;
   readonly #route: Route;
@@ -58,7 +56,6 @@ export class Attempt implements Borrower, RunningAttempt {
       this.#connection = connections.dial(this);
       return;
     }
-    this.reused = true;
     this.#connection = idle;
     this.#send(idle);
   }

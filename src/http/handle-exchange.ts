@@ -133,7 +133,8 @@ function mayTryAgain(exchange: Exchange, pool: Pool, ended: Attempt, failure: Er
     return false;
   const { retry } = ERRORS[failure];
   if (retry === "always") return true;
-  return retry === "if-reused" && ended.reused && IDEMPOTENT.has(exchange.method);
+  // Also on a new connection: an endpoint that stops closes those that wait to be accepted, and nobody has read them.
+  return retry === "if-idempotent" && IDEMPOTENT.has(exchange.method);
 }
 
 /** h2c is never offered to endpoints this way, and an upgrade has no body (both have been used to smuggle requests). */

@@ -9,7 +9,7 @@ export function errorsPage(): string {
   const retry = {
     never: "never",
     always: "yes",
-    "if-reused": "on a kept-alive connection, when the method is idempotent",
+    "if-idempotent": "when the method is idempotent",
   };
   for (const [code, row] of Object.entries(ERRORS)) {
     page += `| \`${code}\` | ${row.status} | ${source[row.source]} | ${retry[row.retry]} | ${row.message} |\n`;

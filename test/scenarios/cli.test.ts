@@ -1,0 +1,214 @@
+/** Every command as users start it: what it prints, and the exit code that scripts rely on. */
+import { afterEach, expect, test } from "bun:test";
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { runCommand, startCommand } from "../support/evenkeel.ts";
+import {
+  endAll,
+  eventually,
+  freePort,
+  havePrograms,
+  type RunningProgram,
+  temporaryFolder,
+} from "../support/process.ts";
+
+const TIMEOUT_MS = 60_000;
+const GOOD =
+  'listeners:\n  web: { address: "127.0.0.1:8080", pool: app }\npools:\n  app: { endpoints: [127.0.0.1:1] }\n';
+const BAD = 'listeners:\n  web: { address: "127.0.0.1:8080", pol: app }\npools:\n  app: { endpoints: [127.0.0.1:1] }\n';
+const COMMANDS = ["run", "check", "proxy", "demo", "schema", "version", "completion"];
+
+afterEach(endAll);
+
+function configFile(text: string): string {
+  const file = join(temporaryFolder(), "evenkeel.yaml");
+  writeFileSync(file, text);
+  return file;
+}
+
+test(
+  "run: a wrong configuration is told with its place, and exits 78",
+  async () => {
+    const { code, stderr } = await runCommand("run", "-c", configFile(BAD));
+    expect(code).toBe(78);
+    expect(stderr).toContain("evenkeel.yaml:2:");
+    expect(stderr).toContain("pool");
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "run: a file that is not there exits 78 and is named",
+  async () => {
+    const file = join(temporaryFolder(), "none.yaml");
+    const { code, stderr } = await runCommand("run", "-c", file);
+    expect(code).toBe(78);
+    expect(stderr).toContain(file);
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "run: an address that somebody else has exits 1 and says how to find them",
+  async () => {
+    const other = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    try {
+      const { code, stderr } = await runCommand("run", "-c", configFile(GOOD.replace("8080", String(other.port))));
+      expect(code).toBe(1);
+      expect(stderr).toContain("already in use");
+      expect(stderr).toContain(`sport = :${other.port}`);
+    } finally {
+      other.stop(true);
+    }
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "check: 0 for a good file, 1 for a wrong one",
+  async () => {
+    const good = await runCommand("check", "-c", configFile(GOOD));
+    expect(good.code).toBe(0);
+    expect(good.stdout).toContain("is good");
+    const bad = await runCommand("check", "-c", configFile(BAD));
+    expect(bad.code).toBe(1);
+    expect(bad.stderr).toContain("1 error");
+    expect((await runCommand("-t", "-c", configFile(GOOD))).code).toBe(0);
+    expect((await runCommand("check", "-c", join(temporaryFolder(), "none.yaml"))).code).toBe(1);
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "check --json: one JSON value, with the place of every problem",
+  async () => {
+    const good = await runCommand("check", "--json", "-c", configFile(GOOD));
+    expect(JSON.parse(good.stdout)).toMatchObject({ ok: true, problems: [] });
+    const bad = await runCommand("check", "--json", "-c", configFile(BAD));
+    expect(bad.code).toBe(1);
+    const { ok, problems } = JSON.parse(bad.stdout) as { ok: boolean; problems: { line: number; severity: string }[] };
+    expect(ok).toBe(false);
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toMatchObject({ line: 2, severity: "error" });
+  },
+  TIMEOUT_MS,
+);
+
+test.each([
+  { args: [] },
+  { args: ["fly"] },
+  { args: ["check", "--nonsense"] },
+  { args: ["proxy"] },
+  { args: ["completion", "tcsh"] },
+  { args: ["proxy", "--balance", "best", "127.0.0.1:1"] },
+])(
+  "wrong usage exits 2 and says how to get help: $args",
+  async ({ args }) => {
+    const { code, stdout, stderr } = await runCommand(...args);
+    expect(code).toBe(2);
+    expect(stderr).toContain("help");
+    expect(stdout).toBe("");
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "every command has help with what it does, and is listed",
+  async () => {
+    const { code, stdout } = await runCommand("--help");
+    expect(code).toBe(0);
+    const listed = [...stdout.matchAll(/^ {2}([a-z]+)(?: .*)? {2}\S/gm)].map(([, name]) => name);
+    for (const name of COMMANDS) expect(listed).toContain(name);
+    const helps = await Promise.all(COMMANDS.map((name) => runCommand(name, "--help")));
+    for (const [index, help] of helps.entries()) {
+      expect(help.code).toBe(0);
+      expect(help.stdout).toContain(`Usage: evenkeel ${COMMANDS[index]}`);
+      expect(help.stderr).toBe("");
+    }
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "version and schema print what programs can read",
+  async () => {
+    const version = await runCommand("version", "--json");
+    expect(JSON.parse(version.stdout)).toMatchObject({ evenkeel: expect.any(String), bun: Bun.version });
+    expect((await runCommand("version")).stdout).toStartWith("evenkeel ");
+    expect((await runCommand("--version")).code).toBe(0);
+    const schema = await runCommand("schema");
+    expect(schema.code).toBe(0);
+    expect(Object.keys((JSON.parse(schema.stdout) as { properties: object }).properties)).toContain("listeners");
+  },
+  TIMEOUT_MS,
+);
+
+if (havePrograms("bash")) {
+  test(
+    "completion bash is a script that completes the commands",
+    async () => {
+      const { code, stdout } = await runCommand("completion", "bash");
+      expect(code).toBe(0);
+      const file = configFile(stdout);
+      expect(Bun.spawnSync(["bash", "-n", file]).exitCode).toBe(0);
+      const asked = `source ${file}; COMP_WORDS=(evenkeel c); COMP_CWORD=1; _evenkeel; echo "\${COMPREPLY[@]}"`;
+      const completed = Bun.spawnSync(["bash", "-c", asked]);
+      expect(completed.stdout.toString().trim().split(" ").sort()).toEqual(["check", "completion"]);
+    },
+    TIMEOUT_MS,
+  );
+}
+
+function startNamed(name: string): { url: string; stop(): Promise<void> } {
+  const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response(name) });
+  return { url: `http://127.0.0.1:${server.port}`, stop: () => server.stop(true) };
+}
+
+test(
+  "proxy balances over the endpoints on its command line",
+  async () => {
+    const endpoints = ["one", "two"].map(startNamed);
+    const [port, adminPort] = [await freePort(), await freePort()];
+    const admin = ["--admin", `127.0.0.1:${adminPort}`, "--balance", "round-robin"];
+    const proxy = startCommand("proxy", "--listen", `127.0.0.1:${port}`, ...admin, ...endpoints.map(({ url }) => url));
+    await whenReady(proxy, adminPort);
+    const answers: string[] = [];
+    for (let count = 0; count < 10; count++) answers.push(await (await fetch(`http://127.0.0.1:${port}/`)).text());
+    expect(answers.filter((text) => text === "one")).toHaveLength(5);
+    expect(answers.filter((text) => text === "two")).toHaveLength(5);
+    await proxy.says('"GET /" 200', 10);
+    proxy.signal("SIGTERM");
+    expect(await proxy.ending()).toBe(0);
+    await Promise.all(endpoints.map((endpoint) => endpoint.stop()));
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "demo serves, says what to try, and leaves nothing behind on Ctrl-C",
+  async () => {
+    const [port, adminPort] = [await freePort(), await freePort()];
+    const addresses = ["--listen", `127.0.0.1:${port}`, "--admin", `127.0.0.1:${adminPort}`];
+    const demo = startCommand("demo", ...addresses);
+    await whenReady(demo, adminPort);
+    await demo.says("Ctrl-C");
+    const file = /\S+evenkeel-demo-\S+evenkeel\.yaml/.exec(demo.stdout)?.[0] ?? "";
+    expect(existsSync(file)).toBe(true);
+    const colours = new Set<string>();
+    for (let count = 0; count < 6; count++) colours.add(await (await fetch(`http://127.0.0.1:${port}/`)).text());
+    expect([...colours].sort()).toEqual(["hello from blue\n", "hello from green\n", "hello from red\n"]);
+    demo.signal("SIGINT");
+    expect(await demo.ending()).toBe(0);
+    expect(existsSync(file)).toBe(false);
+  },
+  TIMEOUT_MS,
+);
+
+function whenReady(program: RunningProgram, adminPort: number): Promise<void> {
+  const isReady = () =>
+    fetch(`http://127.0.0.1:${adminPort}/readyz`).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+  return eventually(isReady, () => `readiness of ${program.describe()}`);
+}

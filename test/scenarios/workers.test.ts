@@ -1,0 +1,144 @@
+/** What becomes of traffic, counts and descriptors when processes die, and when they do not. */
+import { afterEach, expect, test } from "bun:test";
+import type { ConfigInput } from "../../src/config/schema.ts";
+import { type Evenkeel, startEvenkeel } from "../support/evenkeel.ts";
+import { KeepAliveClient } from "../support/keep-alive-client.ts";
+import { type NginxEndpoint, startNginx, wrk } from "../support/peers.ts";
+import { acceptedConnections, endAll, eventually, freePort, havePrograms, isRunning } from "../support/process.ts";
+
+const TIMEOUT_MS = 60_000;
+const CONNECTIONS = 32;
+const IN_FLIGHT = "evenkeel_endpoint_in_flight";
+/** Descriptors that come and go by themselves: an event queue, a timer, a health check under way. */
+const DESCRIPTOR_SLACK = 6;
+
+afterEach(endAll);
+
+function balancing(port: number, endpoints: readonly NginxEndpoint[], more: Partial<ConfigInput> = {}): ConfigInput {
+  return {
+    workers: 2,
+    listeners: { web: { address: `127.0.0.1:${port}`, pool: "app" } },
+    pools: { app: { endpoints: endpoints.map(({ address }) => address), balance: "least-connections" } },
+    ...more,
+  };
+}
+
+async function requestsAreDone(evenkeel: Evenkeel): Promise<void> {
+  await eventually(async () => {
+    const metrics = await evenkeel.metrics();
+    return metrics.sum(IN_FLIGHT) === 0 && metrics.sum("evenkeel_listener_connections_open") === 0;
+  }, "in-flight and open connections to come to 0");
+}
+
+if (havePrograms("nginx", "wrk")) {
+  test(
+    "a killed worker costs its own connections, nothing else, and is replaced",
+    async () => {
+      const endpoints = await startNginx(3);
+      const port = await freePort();
+      const evenkeel = await startEvenkeel(balancing(port, endpoints));
+      const load = wrk(`http://127.0.0.1:${port}/`, { connections: CONNECTIONS, seconds: 5 });
+      const victim = evenkeel.workers()[0] as number;
+      await eventually(() => acceptedConnections(victim, port) > 0, "connections of the worker");
+      await Bun.sleep(1_000);
+      const before = (await evenkeel.metrics()).counters();
+      const lost = acceptedConnections(victim, port);
+      process.kill(victim, "SIGKILL");
+      await evenkeel.says("a worker ended and is replaced");
+      await eventually(() => evenkeel.workers().length === 2, "another worker");
+      const after = (await evenkeel.metrics()).counters();
+      expect([...before].filter(([name, value]) => (after.get(name) ?? 0) < value)).toEqual([]);
+
+      const figures = await load;
+      expect(figures.badAnswers).toBe(0);
+      expect(figures.socketErrors).toBeLessThanOrEqual(lost);
+      expect(figures.requests).toBeGreaterThan(100);
+      await requestsAreDone(evenkeel);
+      const metrics = await evenkeel.metrics();
+      expect(metrics.sum("evenkeel_worker_restarts_total")).toBe(1);
+      expect(metrics.sum("evenkeel_workers")).toBe(2);
+      await newWorkerServes(evenkeel, victim, port);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "every worker killed at once: all are replaced, and waiting clients are served",
+    async () => {
+      const endpoints = await startNginx(1);
+      const port = await freePort();
+      const evenkeel = await startEvenkeel(balancing(port, endpoints));
+      for (const worker of evenkeel.workers()) process.kill(worker, "SIGKILL");
+      // The listening sockets are still there: whoever connects now waits for a worker.
+      const answers = Array.from({ length: 8 }, () =>
+        fetch(`http://127.0.0.1:${port}/`, { headers: { Connection: "close" } }).then(({ status }) => status),
+      );
+      expect(await Promise.all(answers)).toEqual(answers.map(() => 200));
+      expect((await evenkeel.metrics()).sum("evenkeel_worker_restarts_total")).toBe(2);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "descriptors and memory places are given back after load",
+    async () => {
+      const endpoints = await startNginx(3);
+      const port = await freePort();
+      const pools = balancing(port, endpoints).pools as NonNullable<ConfigInput["pools"]>;
+      const config = balancing(port, endpoints, {
+        pools: { app: { ...pools["app"]!, connections: { idleTimeout: "500ms" } } },
+      });
+      const evenkeel = await startEvenkeel(config);
+      const url = `http://127.0.0.1:${port}/`;
+      await wrk(url, { connections: CONNECTIONS, seconds: 1 });
+      const connectionsAreClosed = (): Promise<void> =>
+        eventually(
+          async () => (await evenkeel.metrics()).sum("evenkeel_endpoint_connections_open") === 0,
+          "idle connections to be closed",
+        );
+      await requestsAreDone(evenkeel);
+      await connectionsAreClosed();
+      const before = evenkeel.descriptors();
+      await wrk(url, { connections: CONNECTIONS, seconds: 2 });
+      await wrk(url, { connections: 8, seconds: 1, headers: { Connection: "close" } });
+      await requestsAreDone(evenkeel);
+      await connectionsAreClosed();
+      expect(evenkeel.descriptors()).toBeLessThanOrEqual(before + DESCRIPTOR_SLACK);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "a killed supervisor leaves no worker behind",
+    async () => {
+      const endpoints = await startNginx(1);
+      const port = await freePort();
+      const evenkeel = await startEvenkeel(balancing(port, endpoints));
+      const workers = evenkeel.workers();
+      const idle = await KeepAliveClient.open(port);
+      expect((await idle.get("/")).status).toBe(200);
+      const load = wrk(`http://127.0.0.1:${port}/`, { connections: 4, seconds: 3 });
+      await Bun.sleep(500);
+      evenkeel.signal("SIGKILL");
+      expect(await evenkeel.ending()).toBe("SIGKILL");
+      await eventually(() => !workers.some(isRunning), "the workers to end", 8_000);
+      // What was under way when it died has been answered.
+      expect((await load).badAnswers).toBe(0);
+    },
+    TIMEOUT_MS,
+  );
+}
+
+/** Connections are spread by the system; sooner or later the new worker gets one. */
+async function newWorkerServes(evenkeel: Evenkeel, dead: number, port: number): Promise<void> {
+  const workers = evenkeel.workers();
+  expect(workers).not.toContain(dead);
+  const clients: KeepAliveClient[] = [];
+  await eventually(async () => {
+    const client = await KeepAliveClient.open(port);
+    clients.push(client);
+    expect((await client.get("/")).status).toBe(200);
+    return workers.every((worker) => acceptedConnections(worker, port) > 0);
+  }, "a connection for each worker");
+  for (const client of clients) client.close();
+}
