@@ -158,7 +158,7 @@ export class Attempt implements Borrower, RunningAttempt {
     this.#connected = true;
     this.#sentMs = exchange.nowMs;
     const { writer } = exchange.context;
-    if (!this.reused) this.#introduce(connection);
+    if (!connection.reused) this.#introduce(connection);
     writeRequestHead(writer, exchange, this.endpoint.id);
     const { held } = exchange;
     let next = 0;
