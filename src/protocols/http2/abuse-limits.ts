@@ -1,0 +1,98 @@
+/**
+ * Counts what costs us work and the peer next to nothing: resets, pings, settings and the like. Each kind has a bucket of
+ * tokens that fills with time, and with useful work, so that a busy connection may do more of all of it than an idle one.
+ */
+
+/** Kinds of cheap frames. */
+export const ABUSE = {
+  /** RST_STREAM received, and streams that we had to reset because of what the peer sent. */
+  reset: 0,
+  ping: 1,
+  settings: 2,
+  priority: 3,
+  windowUpdate: 4,
+  /** DATA without data, and HEADERS without fields, that do not end a stream. */
+  empty: 5,
+  /** Frames of unknown types, and frames for streams that are closed. */
+  ignored: 6,
+} as const;
+export type AbuseKind = (typeof ABUSE)[keyof typeof ABUSE];
+const KINDS = 7;
+
+export interface AbuseLimit {
+  /** How many at once. */
+  readonly burst: number;
+  /** The time in which an empty bucket fills, in milliseconds. */
+  readonly windowMs: number;
+  /** Tokens for each request that ended as it should. */
+  readonly perRequest: number;
+  /** Tokens for each 16 KiB of DATA, sent or received. */
+  readonly perDataUnit: number;
+}
+
+const limit = (burst: number, perRequest: number, perDataUnit: number): AbuseLimit => ({
+  burst,
+  windowMs: 10_000,
+  perRequest,
+  perDataUnit,
+});
+
+/** By AbuseKind. WINDOW_UPDATE comes with every few kilobytes of a download, PING with every round trip of some senders. */
+export const DEFAULT_ABUSE_LIMITS: readonly AbuseLimit[] = [
+  limit(100, 1, 0),
+  limit(100, 1, 1),
+  limit(30, 0, 0),
+  limit(200, 4, 0),
+  limit(400, 8, 8),
+  limit(100, 1, 1),
+  limit(100, 1, 1),
+];
+
+/** What `count` says: go on, or end the connection with ENHANCE_YOUR_CALM. */
+export type Calm = "calm" | "excessive";
+
+const DATA_UNIT_BYTES = 16_384;
+
+export class AbuseLimits {
+  readonly #limits: readonly AbuseLimit[];
+  readonly #tokens = new Float64Array(KINDS);
+  readonly #countedMs = new Float64Array(KINDS);
+
+  /** `nowMs` here and below: `Clock.now()`. */
+  constructor(nowMs: number, limits: readonly AbuseLimit[] = DEFAULT_ABUSE_LIMITS) {
+    this.#limits = limits;
+    for (let kind = 0; kind < KINDS; kind++) {
+      this.#tokens[kind] = this.#limit(kind).burst;
+      this.#countedMs[kind] = nowMs;
+    }
+  }
+
+  /** Counts one of a kind. */
+  count(kind: AbuseKind, nowMs: number): Calm {
+    const { burst, windowMs } = this.#limit(kind);
+    const elapsedMs = Math.max(0, nowMs - (this.#countedMs[kind] as number));
+    const tokens = Math.min(burst, (this.#tokens[kind] as number) + (elapsedMs * burst) / windowMs) - 1;
+    this.#countedMs[kind] = nowMs;
+    this.#tokens[kind] = Math.max(tokens, -1);
+    return tokens >= 0 ? "calm" : "excessive";
+  }
+
+  /** A request came in whole, and its answer went out in whole. */
+  requestDone(): void {
+    for (let kind = 0; kind < KINDS; kind++) this.#give(kind, this.#limit(kind).perRequest);
+  }
+
+  /** Bytes of DATA that were sent or received. */
+  dataMoved(bytes: number): void {
+    const units = bytes / DATA_UNIT_BYTES;
+    for (let kind = 0; kind < KINDS; kind++) this.#give(kind, this.#limit(kind).perDataUnit * units);
+  }
+
+  #give(kind: number, tokens: number): void {
+    if (tokens > 0) this.#tokens[kind] = Math.min(this.#limit(kind).burst, (this.#tokens[kind] as number) + tokens);
+  }
+
+  #limit(kind: number): AbuseLimit {
+    return this.#limits[kind] as AbuseLimit;
+  }
+}
