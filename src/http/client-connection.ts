@@ -368,6 +368,9 @@ export class ClientConnection extends Connection implements ClientSide {
     this.#send(head.bytes, head.start, head.position, false);
   }
 
+  /** Only clients that speak HTTP/1.0 do not take chunks, and they know no trailers. */
+  sendTrailers(): void {}
+
   sendOwn(status: number, headers: string, body: string): void {
     const exchange = this.#exchange as Exchange;
     const { writer, date } = this.#context;

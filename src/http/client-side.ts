@@ -35,6 +35,8 @@ export interface ClientSide {
   sendInterim(head: Head): void;
   /** A whole answer that evenkeel makes itself. */
   sendOwn(status: number, headers: string, body: string): void;
+  /** Trailer lines behind the body, each with its line break; only for bodies that were not taken in chunks. */
+  sendTrailers(lines: string): void;
   /** The answer is complete. */
   answered(): void;
   /** Something went wrong in the middle of the answer: the client must not take what it has for the whole. */

@@ -117,7 +117,14 @@ export class ResponseRelay {
     const response = { head, framing: this.#framing, appended: exchange.responseAppended };
     if (this.#chunked === undefined || this.#passChunks) exchange.client.sendHead(response, bytes, start, end);
     else this.#sendHeadAndData(response, bytes, start, end);
-    return this.#isComplete() ? "done" : "more";
+    return this.#isComplete() ? this.#finish() : "more";
+  }
+
+  /** Trailers go along with chunks; a client that gets the data only gets them by themselves. */
+  #finish(): "done" {
+    const trailers = this.#chunked?.trailers ?? "";
+    if (trailers !== "" && !this.#passChunks) this.#exchange.client.sendTrailers(trailers);
+    return "done";
   }
 
   /** Where the body's part of a first piece ends; -1 when it is wrong. Counts it, too. */
@@ -167,7 +174,7 @@ export class ResponseRelay {
       if (this.#passChunks) client.sendBody(bytes, start, stop);
     } else client.sendBody(bytes, start, end);
     if (stop < end) this.reusable = false;
-    return this.#isComplete() ? "done" : "more";
+    return this.#isComplete() ? this.#finish() : "more";
   }
 
   #isComplete(): boolean {

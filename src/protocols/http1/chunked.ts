@@ -46,6 +46,8 @@ const FORBIDDEN_TRAILERS = new Set([
 export class ChunkedBody {
   /** Bytes of data seen so far, without chunk sizes and trailers. */
   dataBytes = 0;
+  /** The trailer lines so far, each with its line break. Whole once `ended`. */
+  trailers = "";
   #state = SIZE;
   #digits = 0;
   #remaining = 0;
@@ -145,15 +147,19 @@ export class ChunkedBody {
           this.#state = FINAL_LF;
           return true;
         }
+        this.trailers += String.fromCharCode(byte);
         this.#trailerName = "";
         this.#state = TRAILER_NAME;
         return this.#stepTrailerName(byte);
       case TRAILER_NAME:
+        this.trailers += String.fromCharCode(byte);
         return this.#stepTrailerName(byte);
       case TRAILER_VALUE:
+        this.trailers += String.fromCharCode(byte);
         if (byte === CR) this.#state = TRAILER_LF;
         return byte === CR || VALUE[byte] === 1;
       case TRAILER_LF:
+        this.trailers += "\n";
         this.#state = TRAILER_START;
         return byte === LF;
       default:
