@@ -1,9 +1,11 @@
-/** Holds the documentation to what is there: links lead somewhere, and configurations shown in the guides are good. */
+/** Holds the documentation to what is there: links lead somewhere, shown configurations are good, named metrics and reasons exist. */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
+import { ERRORS } from "../src/base/errors.ts";
 import { checkConfig } from "../src/config/load.ts";
 import { formatProblems } from "../src/config/problems.ts";
 import { parseSource } from "../src/config/source.ts";
+import { METRICS } from "../src/observability/metrics-catalog.ts";
 
 const root = join(import.meta.dir, "..");
 const SKIPPED = new Set(["node_modules", ".git", "dist", "results"]);
@@ -17,7 +19,8 @@ const WHOLE_CONFIGURATION: Readonly<Record<string, RegExp>> = {
 const pages = pagesIn(root);
 const problems = pages.flatMap((page) => {
   const text = readFileSync(page, "utf8");
-  return [...linkProblems(page, text), ...(showsConfigurations(page) ? configurationProblems(page, text) : [])];
+  const shown = showsConfigurations(page) ? configurationProblems(page, text) : [];
+  return [...linkProblems(page, text), ...shown, ...nameProblems(page, text)];
 });
 for (const problem of problems) console.error(problem);
 process.exit(problems.length === 0 ? 0 : 1);
@@ -101,4 +104,16 @@ function configurationProblems(page: string, text: string): string[] {
     const found = result.ok ? result.warnings : result.problems;
     return found.length === 0 ? [] : [formatProblems(found, result.texts)];
   });
+}
+
+/** Names of metrics and reasons that nothing in the program goes by (any more). */
+function nameProblems(page: string, text: string): string[] {
+  return text.split("\n").flatMap((line, index) =>
+    [...line.matchAll(/\b(?:evenkeel_[a-z_]*[a-z]|E_[A-Z_]+)\b/g)].flatMap(([name]) => {
+      const metric = name.replace(/_(?:bucket|sum|count)$/, "");
+      const isPart = line.includes(`${name}_`);
+      if (isPart || name in ERRORS || name in METRICS || metric in METRICS) return [];
+      return [`${relative(root, page)}:${index + 1}: ${name}: there is no such metric or reason`];
+    }),
+  );
 }
