@@ -12,6 +12,7 @@ const gates: { name: string; command: string[] }[] = [
   { name: "types", command: [bin("tsc"), "-p", "."] },
   { name: "promises", command: [bin("oxlint"), "--type-aware", "--quiet", "src", "tools", "test", "bench"] },
   { name: "layers", command: [process.execPath, "tools/check-layers.ts"] },
+  { name: "documentation", command: [process.execPath, "tools/check-docs.ts"] },
   { name: "generated files", command: [process.execPath, "tools/generate.ts", "--check"] },
 ];
 if (!process.argv.includes("--without-tests")) {
