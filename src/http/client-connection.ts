@@ -366,7 +366,10 @@ export class ClientConnection extends Connection implements ClientSide {
   }
 
   sendInterim(head: Head): void {
-    this.#send(head.bytes, head.start, head.position, false);
+    const { writer } = this.#context;
+    const interim = { head, framing: "none", appended: "" } as const;
+    writeResponseHead(writer, interim, { coding: "as-is", keepsChunks: false }, "", "");
+    this.#send(writer.bytes, 0, writer.length, true);
   }
 
   sendOwn(status: number, headers: string, body: string): void {
