@@ -82,7 +82,7 @@ export class ClientConnection extends Connection implements ClientSide {
   }
 
   get isIdle(): boolean {
-    return this.#state === "reading" && this.#head === undefined;
+    return this.#state === "reading" && this.#head === undefined && !this.congested;
   }
 
   // ---- What the socket tells
@@ -90,7 +90,8 @@ export class ClientConnection extends Connection implements ClientSide {
   override onData(bytes: Buffer): void {
     switch (this.#state) {
       case "reading":
-        this.#read(bytes);
+        if (this.congested) this.#wait(bytes, 0, bytes.length);
+        else this.#read(bytes);
         return;
       case "exchange":
         this.#readBody(bytes);
@@ -106,7 +107,9 @@ export class ClientConnection extends Connection implements ClientSide {
 
   override onDrain(): void {
     this.#exchange?.attempt?.onClientDrain();
-    this.#armDeadline();
+    if (this.#state === "reading") this.#readOn();
+    else if (this.#state === "lingering" && this.#peerEnded) this.close();
+    else this.#armDeadline();
   }
 
   override onProgress(): void {
@@ -116,6 +119,7 @@ export class ClientConnection extends Connection implements ClientSide {
   override onPeerEnd(): void {
     this.#peerEnded = true;
     if (this.#state === "tunnel") this.#exchange?.attempt?.onClientEnd();
+    else if (this.#state !== "exchange" && this.congested) this.#closeAfterSending();
     else if (this.#state !== "exchange") this.close();
     else if (this.#exchange?.stopWaiting !== undefined || !(this.#exchange?.body.complete ?? true)) this.close();
     else this.#armDeadline();
@@ -133,6 +137,7 @@ export class ClientConnection extends Connection implements ClientSide {
   override onDeadline(): void {
     const exchange = this.#exchange;
     if (this.#state === "reading" && this.#head !== undefined) this.#refuseHead("E_HEADER_TIMEOUT");
+    else if (exchange === undefined && this.congested) this.abort();
     else if (exchange === undefined) this.close();
     else if (this.congested) this.#breakConnection(exchange, "E_CLIENT_STALLED");
     else if (!exchange.body.complete && !this.isPaused) breakOff(exchange, "E_BODY_TIMEOUT");
@@ -157,13 +162,14 @@ export class ClientConnection extends Connection implements ClientSide {
     }
   }
 
-  /** Reads requests as long as there are whole ones and the one before has been answered. */
+  /** Reads requests as long as there are whole ones, the one before has been answered, and answers are being read. */
   #readFrom(bytes: Buffer, start: number, end: number): void {
     let cursor = start;
     this.#looping = true;
-    while (cursor < end && this.#state === "reading") cursor = this.#readRequest(bytes, cursor, end);
+    while (cursor < end && this.#state === "reading" && !this.congested) cursor = this.#readRequest(bytes, cursor, end);
     this.#looping = false;
-    if (this.#state === "reading" && this.#head === undefined) {
+    if (cursor < end && this.#state === "reading") this.#wait(bytes, cursor, end);
+    else if (this.#state === "reading" && this.#head === undefined) {
       this.#waiting = undefined;
       this.#waitingLength = 0;
     }
@@ -365,7 +371,10 @@ export class ClientConnection extends Connection implements ClientSide {
   }
 
   sendInterim(head: Head): void {
-    this.#send(head.bytes, head.start, head.position, false);
+    const { writer } = this.#context;
+    const interim = { head, framing: "none", appended: "" } as const;
+    writeResponseHead(writer, interim, { coding: "as-is", keepsChunks: false }, "", "");
+    this.#send(writer.bytes, 0, writer.length, true);
   }
 
   /** Only clients that speak HTTP/1.0 do not take chunks, and they know no trailers. */
@@ -392,9 +401,17 @@ export class ClientConnection extends Connection implements ClientSide {
     if (this.#state === "tunnel") return this.#closeAfterSending();
     if (!this.#keepAlive || this.#peerEnded || !exchange.body.complete) return this.#endConnection(exchange);
     this.#state = "reading";
-    this.deadlineMs = this.congested
-      ? this.#writeDeadline()
-      : this.#context.clock.now() + this.#listener.settings.timeouts.idle;
+    // Answers to requests sent ahead must not pile up here: the next one is read when this answer has been taken.
+    if (this.congested) {
+      this.deadlineMs = this.#writeDeadline();
+      this.#pauseReading();
+    } else this.#readOn();
+  }
+
+  /** Between two requests: the next one may come, or has already. */
+  #readOn(): void {
+    const { idle } = this.#listener.settings.timeouts;
+    this.deadlineMs = this.#context.clock.now() + (this.#draining ? Math.min(idle, DRAIN_IDLE_MS) : idle);
     this.#resumeReading();
     if (!this.#looping) this.#readWaiting();
   }
