@@ -75,6 +75,7 @@ export const concurrencyLimitsSchema = z
     active: limit(16_384, "Requests that are served"),
     retries: limit(1_024, "Retries, whatever the retry budget allows,"),
   })
+  .prefault({})
   .describe("Bounds on what the pool uses; beyond them requests are refused with 503.");
 
 export const retrySchema = z
