@@ -15,6 +15,7 @@ import type { HttpContext } from "./context.ts";
 import { Exchange } from "./exchange.ts";
 import { abandon, breakOff, handleExchange, refuse } from "./handle-exchange.ts";
 import { releaseHead, takeHead } from "./heads.ts";
+import { ReceivedBytes } from "./received-bytes.ts";
 import { type BodyCoding, type ConnectionLine, writeOwnAnswer, writeResponseHead } from "./response-writer.ts";
 import type { ListenerSnapshot } from "./snapshot.ts";
 
@@ -29,7 +30,6 @@ const DRAIN_IDLE_MS = 1_000;
 const BODY_RATE_GRACE_MS = 10_000;
 /** Answers up to this size leave in one write with their head. */
 const COALESCE_BYTES = 262_144;
-const MIN_PARTIAL_BYTES = 2_048;
 const CHUNK_END = Buffer.from("\r\n");
 const LAST_CHUNK = Buffer.from("0\r\n\r\n");
 
@@ -48,9 +48,8 @@ export class ClientConnection extends Connection implements ClientSide {
   readonly #listener: ListenerState;
   #state: State = "reading";
   #requests = 0;
-  /** Bytes received and not read yet: part of a head, or requests sent ahead. Starts at 0 of the buffer. */
-  #waiting: Buffer | undefined;
-  #waitingLength = 0;
+  /** Part of a head, or requests sent ahead. */
+  readonly #received = new ReceivedBytes();
   #head: Head | undefined;
   #headStartedMs = 0;
   #exchange: Exchange | undefined;
@@ -155,11 +154,11 @@ export class ClientConnection extends Connection implements ClientSide {
   // ---- Reading requests
 
   #read(bytes: Buffer): void {
-    if (this.#waiting === undefined) this.#readFrom(bytes, 0, bytes.length);
-    else {
-      this.#append(bytes, 0, bytes.length);
-      this.#readFrom(this.#waiting, 0, this.#waitingLength);
-    }
+    const received = this.#received;
+    if (received.bytes === undefined) return this.#readFrom(bytes, 0, bytes.length);
+    const all = received.append(bytes, 0, bytes.length);
+    if (this.#head !== undefined) this.#head.bytes = all;
+    this.#readFrom(all, 0, received.length);
   }
 
   /** Reads requests as long as there are whole ones, the one before has been answered, and answers are being read. */
@@ -169,10 +168,7 @@ export class ClientConnection extends Connection implements ClientSide {
     while (cursor < end && this.#state === "reading" && !this.congested) cursor = this.#readRequest(bytes, cursor, end);
     this.#looping = false;
     if (cursor < end && this.#state === "reading") this.#wait(bytes, cursor, end);
-    else if (this.#state === "reading" && this.#head === undefined) {
-      this.#waiting = undefined;
-      this.#waitingLength = 0;
-    }
+    else if (this.#state === "reading" && this.#head === undefined) this.#received.clear();
   }
 
   /** Reads one request, or as much of it as there is. Returns where it stopped. */
@@ -195,8 +191,7 @@ export class ClientConnection extends Connection implements ClientSide {
       return end;
     }
     this.#head = undefined;
-    this.#waiting = undefined;
-    this.#waitingLength = 0;
+    this.#received.clear();
     return this.#beginExchange(head, bytes, end);
   }
 
@@ -262,34 +257,17 @@ export class ClientConnection extends Connection implements ClientSide {
 
   /** Keeps what was sent ahead and reads no more of it: its turn comes after the answer. */
   #wait(bytes: Buffer, start: number, end: number): void {
-    if (this.#waiting === undefined) {
-      this.#waiting = bytes.subarray(start, end);
-      this.#waitingLength = end - start;
-    } else this.#append(bytes, start, end);
+    if (bytes !== this.#received.bytes || start > 0) this.#received.keep(bytes, start, end);
     this.#pauseReading();
   }
 
   #keepPartial(bytes: Buffer, start: number, end: number): void {
     const head = this.#head as Head;
-    if (bytes === this.#waiting && start === 0) return;
+    if (bytes === this.#received.bytes && start === 0) return;
     // A new buffer with the head at its beginning: parse from there, from the start.
-    this.#waiting = undefined;
-    this.#append(bytes, start, end);
-    head.reset(this.#waiting as unknown as Buffer, 0);
-    parseRequestHead(head, this.#waitingLength, this.#listener.settings.limits);
-  }
-
-  #append(bytes: Buffer, start: number, end: number): void {
-    const length = this.#waiting === undefined ? 0 : this.#waitingLength;
-    const needed = length + end - start;
-    if (this.#waiting === undefined || this.#waiting.length < needed) {
-      const larger = Buffer.allocUnsafeSlow(Math.max(MIN_PARTIAL_BYTES, needed * 2));
-      this.#waiting?.copy(larger, 0, 0, length);
-      this.#waiting = larger;
-      if (this.#head !== undefined) this.#head.bytes = larger;
-    }
-    bytes.copy(this.#waiting, length, start, end);
-    this.#waitingLength = needed;
+    this.#received.clear();
+    head.reset(this.#received.append(bytes, start, end), 0);
+    parseRequestHead(head, this.#received.length, this.#listener.settings.limits);
   }
 
   // ---- Refusing
@@ -320,7 +298,7 @@ export class ClientConnection extends Connection implements ClientSide {
   #dropHead(): void {
     if (this.#head !== undefined) releaseHead(this.#head);
     this.#head = undefined;
-    this.#waiting = undefined;
+    this.#received.clear();
   }
 
   // ---- Writing answers (ClientSide)
@@ -428,25 +406,18 @@ export class ClientConnection extends Connection implements ClientSide {
 
   resumeBody(): void {
     if (this.#state === "tunnel") this.#passWaitingOn();
-    if (this.#waiting === undefined) this.#resumeReading();
+    if (this.#received.bytes === undefined) this.#resumeReading();
   }
 
   /** What the client sent behind its upgrade request belongs to the new protocol. */
   #passWaitingOn(): void {
-    const waiting = this.#waiting;
-    if (waiting === undefined) return;
-    this.#waiting = undefined;
-    this.#exchange?.attempt?.onRequestBody(waiting, 0, this.#waitingLength);
-    this.#waitingLength = 0;
+    const received = this.#received.take();
+    if (received !== undefined) this.#exchange?.attempt?.onRequestBody(received, 0, received.length);
   }
 
   #readWaiting(): void {
-    const waiting = this.#waiting;
-    if (waiting === undefined) return;
-    const length = this.#waitingLength;
-    this.#waiting = undefined;
-    this.#waitingLength = 0;
-    this.#readFrom(waiting, 0, length);
+    const received = this.#received.take();
+    if (received !== undefined) this.#readFrom(received, 0, received.length);
   }
 
   #connectionLine(exchange: Exchange): ConnectionLine {
@@ -471,7 +442,7 @@ export class ClientConnection extends Connection implements ClientSide {
 
   #closeAfterSending(): void {
     this.#state = "lingering";
-    this.#waiting = undefined;
+    this.#received.clear();
     this.deadlineMs = this.congested ? this.#writeDeadline() : this.#context.clock.now() + LINGER_MS;
     this.finishSending();
     this.#resumeReading();

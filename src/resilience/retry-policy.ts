@@ -1,0 +1,102 @@
+/** May an attempt that failed be tried again? Answers with the reason why not, in the order that explains most. */
+
+/**
+ * `connect-failure`: no connection; `reset`: it broke before an answer; `refused-stream`: the endpoint said that it did
+ * not look at the request (HTTP/2 REFUSED_STREAM, GOAWAY; RFC 9113 section 8.7); `timeout`: no answer in time; the last
+ * two: an answer that asks for it.
+ */
+export type RetryCondition = "connect-failure" | "reset" | "refused-stream" | "timeout" | "status" | "grpc-status";
+
+export interface RetryPolicyOptions {
+  /** Further tries after the first; 0 turns retries off. */
+  readonly attempts: number;
+  /** Failures without an answer that are retried. */
+  readonly conditions: readonly Exclude<RetryCondition, "status" | "grpc-status">[];
+  /** Response statuses that are retried. */
+  readonly statuses: readonly number[];
+  /** gRPC statuses (0 to 16) that are retried. Listing one says that the calls may be repeated: all are POST. */
+  readonly grpcStatuses: readonly number[];
+  /** Also retries methods that are not idempotent, although they may take effect twice. */
+  readonly nonIdempotent: boolean;
+}
+
+/** What is known of the attempt that failed. May be one object, filled anew each time. */
+export interface FailedAttempt {
+  readonly condition: RetryCondition;
+  /** Response status; 0 when there was none. */
+  readonly status: number;
+  /** gRPC status; -1 when there was none. */
+  readonly grpcStatus: number;
+  /** The method is idempotent (RFC 9110 section 9.2.2). */
+  readonly idempotent: boolean;
+  /** The request carries an `Idempotency-Key`: the endpoint itself sees to it that repeating does no harm. */
+  readonly idempotencyKey: boolean;
+  /** Some of the request may have reached the endpoint. */
+  readonly sent: boolean;
+  /** All of the body is still there to be sent again, or there is none. */
+  readonly bodyReplayable: boolean;
+  /** The client has been sent some of an answer. */
+  readonly answerBegun: boolean;
+  /** Tries so far, the first included. */
+  readonly tries: number;
+  /** When the retry would begin, its backoff included; the same clock as `deadlineMs`. */
+  readonly nextMs: number;
+  /** When the exchange must be over; Infinity without a deadline. */
+  readonly deadlineMs: number;
+}
+
+export type RetryVerdict =
+  | "retry"
+  | "answer-begun"
+  | "condition-not-listed"
+  | "not-idempotent"
+  | "body-not-kept"
+  | "no-attempts-left"
+  | "no-time-left";
+
+const HIGHEST_STATUS = 599;
+const HIGHEST_GRPC_STATUS = 16;
+
+export class RetryPolicy {
+  readonly #attempts: number;
+  readonly #conditions: ReadonlySet<string>;
+  readonly #statuses = new Uint8Array(HIGHEST_STATUS + 1);
+  readonly #grpcStatuses = new Uint8Array(HIGHEST_GRPC_STATUS + 1);
+  readonly #nonIdempotent: boolean;
+
+  constructor(options: RetryPolicyOptions) {
+    this.#attempts = options.attempts;
+    this.#conditions = new Set(options.conditions);
+    for (const status of options.statuses) this.#statuses[status] = 1;
+    for (const status of options.grpcStatuses) this.#grpcStatuses[status] = 1;
+    this.#nonIdempotent = options.nonIdempotent;
+  }
+
+  /** Whether an answer with this status, or gRPC status (-1 for none), is one to retry; to be asked before it is relayed. */
+  wants(status: number, grpcStatus: number): boolean {
+    return this.#statuses[status] === 1 || this.#grpcStatuses[grpcStatus] === 1;
+  }
+
+  /** The budget is asked after this, and only when the verdict is `retry`. */
+  decide(failed: FailedAttempt): RetryVerdict {
+    if (failed.answerBegun) return "answer-begun";
+    if (!this.#isListed(failed)) return "condition-not-listed";
+    if (!this.#mayRepeat(failed)) return "not-idempotent";
+    if (!failed.bodyReplayable) return "body-not-kept";
+    if (failed.tries > this.#attempts) return "no-attempts-left";
+    if (failed.nextMs >= failed.deadlineMs) return "no-time-left";
+    return "retry";
+  }
+
+  #isListed({ condition, status, grpcStatus }: FailedAttempt): boolean {
+    if (condition === "status") return this.#statuses[status] === 1;
+    if (condition === "grpc-status") return this.#grpcStatuses[grpcStatus] === 1;
+    return this.#conditions.has(condition);
+  }
+
+  /** Sending it again does no harm: it had no effect yet, a second effect changes nothing, or the user vouches for it. */
+  #mayRepeat({ condition, sent, idempotent, idempotencyKey }: FailedAttempt): boolean {
+    if (condition === "connect-failure" || condition === "refused-stream" || !sent) return true;
+    return idempotent || idempotencyKey || this.#nonIdempotent || condition === "grpc-status";
+  }
+}
