@@ -14,17 +14,16 @@ interface Outcome {
   readonly events: number;
 }
 
-function contend(contest: Omit<Contest, "worker">): Promise<Outcome[]> {
-  const script = new URL("../support/contender.ts", import.meta.url);
-  return Promise.all(
-    Array.from({ length: WORKERS }, (_, worker) => {
-      const thread = new Worker(script, { workerData: { ...contest, worker } });
-      return new Promise<Outcome>((resolve, reject) => {
-        thread.once("message", resolve);
-        thread.once("error", reject);
-      }).finally(() => thread.terminate());
-    }),
-  );
+async function run(contest: Contest): Promise<Outcome> {
+  const thread = new Worker(new URL("../support/contender.ts", import.meta.url), { workerData: contest });
+  try {
+    return await new Promise<Outcome>((resolve, reject) => {
+      thread.once("message", resolve);
+      thread.once("error", reject);
+    });
+  } finally {
+    await thread.terminate();
+  }
 }
 
 test("the retry budget is never exceeded, and the trials of a breaker are given out once", async () => {
@@ -41,7 +40,8 @@ test("the retry budget is never exceeded, and the trials of a breaker are given 
   breaker.record(PASSED, true, 1, 0);
   expect(breaker.state).toBe("open");
 
-  const outcomes = await contend(contest);
+  const threads = Array.from({ length: WORKERS }, (_, worker) => run({ ...contest, worker }));
+  const outcomes = await Promise.all(threads);
   const total = (of: (outcome: Outcome) => number): number => outcomes.reduce((sum, each) => sum + of(each), 0);
   const [holders, most] = new Int32Array(contest.tally);
   expect(holders).toBe(0);
