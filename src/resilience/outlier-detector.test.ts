@@ -4,12 +4,6 @@ import { seededRandom } from "../base/random.ts";
 import { localRegion } from "../base/shared-memory.ts";
 import type { Outcome } from "./outcome.ts";
 import { outcomeOfStatus } from "./outcome.ts";
-import {
-  failurePercentageOutliers,
-  latencyOutliers,
-  successRateBound,
-  successRateOutliers,
-} from "./outlier-comparison.ts";
 import { OutlierCounters } from "./outlier-counters.ts";
 import { OutlierDetector, type OutlierOptions } from "./outlier-detector.ts";
 import { describeOutlierEvent, type OutlierEvent } from "./outlier-event.ts";
@@ -251,11 +245,6 @@ describe("how many", () => {
 });
 
 describe("against the pool", () => {
-  test("success rate: mean - 1.9 standard deviations, to published figures", () => {
-    expect(successRateBound([0.99, 0.98, 0.99, 1, 0.6], 1.9)).toBeCloseTo(0.6154, 4);
-    expect(successRateBound([...Array.from({ length: 9 }, () => 1), 0.5], 1.9)).toBeCloseTo(0.665, 4);
-  });
-
   test("ejects the one below at the end of the interval", () => {
     const bench = new Bench(5, { consecutive: { ...usual.consecutive, "server-errors": 0 } });
     for (const [endpoint, failures] of [1, 2, 1, 0, 40].entries()) {
@@ -266,40 +255,6 @@ describe("against the pool", () => {
     expect(bench.events).toEqual([]);
     bench.advance(1_000);
     expect(bench.told).toEqual(["4 ejected for 30s: success rate 60.0%, the others' bound is 61.5%"]);
-  });
-
-  test("says nothing with too few endpoints or too few requests", () => {
-    const candidate = (endpoint: number, total: number, failures: number) => ({
-      endpoint,
-      total,
-      failures,
-      latencyMs: 1,
-    });
-    const some = (count: number, total: number) =>
-      Array.from({ length: count }, (_, endpoint) => candidate(endpoint, total, endpoint === 0 ? total : 0));
-    expect(successRateOutliers(some(10, 99), usual)).toEqual([]);
-    expect(successRateOutliers(some(4, 100), usual)).toEqual([]);
-    expect(successRateOutliers(some(5, 100), usual).map(({ endpoint }) => endpoint)).toEqual([0]);
-    expect(successRateOutliers(some(5, 100), { ...usual, successRateDeviations: 0 })).toEqual([]);
-    expect(successRateOutliers([], { ...usual, successRateMinimumHosts: 0 })).toEqual([]);
-  });
-
-  test("failure percentage: from the bound on, the worst first", () => {
-    const failed = [84, 85, 100, 0, 90].map((failures, endpoint) => ({ endpoint, total: 100, failures, latencyMs: 1 }));
-    const options = { ...usual, failurePercentage: 85 };
-    expect(failurePercentageOutliers(failed, options).map(({ endpoint }) => endpoint)).toEqual([2, 4, 1]);
-    expect(failurePercentageOutliers(failed.slice(1), options)).toEqual([]);
-    expect(failurePercentageOutliers(failed, usual)).toEqual([]);
-  });
-
-  test("latency: a multiple of the median, above a floor", () => {
-    const slow = (...latencies: number[]) =>
-      latencies.map((latencyMs, endpoint) => ({ endpoint, total: 100, failures: 0, latencyMs }));
-    const options = { ...usual, latencyFactor: 3 };
-    expect(latencyOutliers(slow(50, 50, 60, 40, 151), options)).toEqual([{ endpoint: 4, measured: 151, bound: 150 }]);
-    expect(latencyOutliers(slow(5, 5, 6, 4, 99), options)).toEqual([]);
-    expect(latencyOutliers(slow(5, 5, 6, 0, 900), options)).toEqual([]);
-    expect(latencyOutliers(slow(50, 50, 60, 40, 151), usual)).toEqual([]);
   });
 
   test("a slow endpoint is ejected for it", () => {
