@@ -70,9 +70,10 @@ export class AbuseLimits {
   /** Counts one of a kind. */
   count(kind: AbuseKind, nowMs: number): Calm {
     const { burst, windowMs } = this.#limit(kind);
-    const elapsedMs = Math.max(0, nowMs - (this.#countedMs[kind] as number));
+    const beforeMs = this.#countedMs[kind] as number;
+    const elapsedMs = Math.max(0, nowMs - beforeMs);
     const tokens = Math.min(burst, (this.#tokens[kind] as number) + (elapsedMs * burst) / windowMs) - 1;
-    this.#countedMs[kind] = nowMs;
+    this.#countedMs[kind] = beforeMs + elapsedMs;
     this.#tokens[kind] = Math.max(tokens, -1);
     return tokens >= 0 ? "calm" : "excessive";
   }

@@ -1,9 +1,8 @@
 /** What single values must look like, on bytes. */
-import { HOST, TARGET, TOKEN } from "../http1/characters.ts";
+import { COLON, SLASH, TARGET, TOKEN } from "../http1/characters.ts";
 import { isHost } from "../http1/field-values.ts";
 import { same } from "./field-names.ts";
 
-const SLASH = 0x2f;
 const ASTERISK = 0x2a;
 /** This many digits stay exact in a double. */
 const MAX_LENGTH_DIGITS = 15;
@@ -47,7 +46,7 @@ export function isScheme(bytes: Uint8Array, start: number, end: number): boolean
 
 /** A host, perhaps with a port, never empty and without user information (RFC 9113 section 8.3.1). */
 export function isAuthority(bytes: Buffer, start: number, end: number): boolean {
-  return end > start && HOST[bytes[start] as number] === 1 && isHost(bytes, start, end);
+  return end > start && bytes[start] !== COLON && isHost(bytes, start, end);
 }
 
 /** A path that begins with a slash, or `*` when `asterisk` (OPTIONS). */

@@ -20,19 +20,7 @@ import { copyBytes } from "./copy-bytes.ts";
 import { FieldBlock } from "./field-block.ts";
 import type { FrameHandler } from "./frame-handler.ts";
 import { FLAG, FRAME, FRAME_HEADER_BYTES, H2_ERROR, PREFACE, readUint24, readUint31 } from "./frames.ts";
-
-export interface FrameReaderOptions {
-  /** Our SETTINGS_MAX_FRAME_SIZE. */
-  readonly maxFrameBytes: number;
-  /** Most bytes of a field block, all its frames together. */
-  readonly maxBlockBytes: number;
-  /** Most CONTINUATION frames of a field block. */
-  readonly maxContinuations: number;
-  /** `server`: what is read comes from a client, and begins with the preface. */
-  readonly role: "server" | "client";
-}
-
-export const DEFAULT_READER_LIMITS = { maxFrameBytes: 16_384, maxBlockBytes: 65_536, maxContinuations: 16 } as const;
+import type { FrameReaderOptions } from "./reader-options.ts";
 
 const STATE_PREFACE = 0;
 const STATE_HEADER = 1;

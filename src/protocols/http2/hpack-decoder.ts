@@ -29,7 +29,10 @@ export type CompressionProblem =
   | "a table size update is missing";
 
 export interface DecoderLimits {
-  /** SETTINGS_HEADER_TABLE_SIZE as we told the peer; 4096 when we said nothing. */
+  /**
+   * The size the dynamic table begins with: 4,096 on every connection, whatever our SETTINGS say. Another
+   * SETTINGS_HEADER_TABLE_SIZE counts from its acknowledgement on: see setTableLimit.
+   */
   readonly tableBytes: number;
   /** Bytes of names and values, and 32 for each field, as in SETTINGS_MAX_HEADER_LIST_SIZE. */
   readonly listBytes: number;
