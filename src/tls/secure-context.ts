@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
 import { EvenkeelError } from "../base/errors.ts";
+import { parseIp } from "../base/ip.ts";
 import type { Certificate } from "./certificate.ts";
 
 export type TlsVersion = "1.2" | "1.3";
@@ -112,38 +113,49 @@ export function serverTlsOptions(
 export interface ClientTlsSettings {
   readonly verify: boolean;
   /** The name sent as SNI and looked for in the endpoint's certificate; else the host of its address. */
-  readonly serverName?: string;
+  readonly serverName?: string | undefined;
   /** PEM of the authorities that are trusted, instead of the system's. */
-  readonly caPem?: string;
+  readonly caPem?: string | undefined;
   /** What the endpoint is shown when it asks. */
-  readonly certificate?: Certificate;
+  readonly certificate?: Certificate | undefined;
+  /** Offered in order of preference (ALPN); none when empty. */
   readonly protocols: readonly string[];
+}
+
+/** One for all connections of a pool: reading authorities for each would cost more than the handshake. */
+export function createClientContext({ verify, caPem, certificate }: ClientTlsSettings): NativeContext {
+  return nativeContext(
+    {
+      ...(caPem !== undefined && { ca: caPem }),
+      ...(certificate !== undefined && { cert: certificate.certificatePem, key: certificate.keyPem }),
+      ciphers: DEFAULT_CIPHERS.join(":"),
+      ecdhCurve: CURVES,
+      minVersion: VERSION_NAME["1.2"],
+      rejectUnauthorized: verify,
+    } as SecureContextOptions,
+    certificate?.from ?? "TLS with endpoints",
+  );
 }
 
 /** `tls` of `Bun.connect`. */
 export interface ClientTlsOptions {
+  readonly secureContext: NativeContext;
   readonly rejectUnauthorized: boolean;
-  readonly servername?: string;
-  readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
-  readonly ciphers: string;
-  readonly minVersion: number;
+  readonly servername: string;
   readonly ALPNProtocols?: Buffer;
 }
 
-const TLS_1_2 = 0x0303;
-
-/** `host` is what the address of the endpoint says: SNI is not sent for an IP address (RFC 6066, section 3). */
-export function clientTlsOptions(settings: ClientTlsSettings, host: string): ClientTlsOptions {
-  const { verify, serverName = host, caPem, certificate, protocols } = settings;
+/**
+ * `host` is what the endpoint's address says, before it is resolved. An endpoint that cannot be verified gets no data: the
+ * `handshake` handler is told why, and the runtime closes. For an IP address no SNI is sent (RFC 6066, section 3), and the
+ * certificate must have that address.
+ */
+export function clientTlsOptions(context: NativeContext, settings: ClientTlsSettings, host: string): ClientTlsOptions {
+  const { verify, serverName = host, protocols } = settings;
   return {
+    secureContext: context,
     rejectUnauthorized: verify,
-    servername: serverName,
-    ...(caPem !== undefined && { ca: caPem }),
-    ...(certificate !== undefined && { cert: certificate.certificatePem, key: certificate.keyPem }),
-    ciphers: DEFAULT_CIPHERS.join(":"),
-    minVersion: TLS_1_2,
+    servername: parseIp(serverName) === undefined ? serverName : "",
     ...(protocols.length > 0 && { ALPNProtocols: encodeProtocols(protocols) }),
   };
 }

@@ -1,0 +1,407 @@
+/** What the runtime does with TLS on its sockets, as far as we rely on it: fails when a new version drops any of it. */
+import { afterAll, afterEach, describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Certificate, loadCertificate } from "../../src/tls/certificate.ts";
+import { CertificateSelector } from "../../src/tls/certificate-selector.ts";
+import {
+  type AuthenticatedSocket,
+  type ClientCertificate,
+  clientCertificateOf,
+} from "../../src/tls/client-certificate.ts";
+import { ClientSessions } from "../../src/tls/client-sessions.ts";
+import {
+  type ClientTlsSettings,
+  clientTlsOptions,
+  createClientContext,
+  DEFAULT_SERVER_SETTINGS,
+  type ServerTlsSettings,
+  serverTlsOptions,
+} from "../../src/tls/secure-context.ts";
+import { createSelfSigned, type PemPair } from "../../src/tls/self-signed.ts";
+import { serverNameHandler } from "../../src/tls/server-name.ts";
+import { createAuthority, hasOpenssl, type IssuedPair } from "../support/openssl.ts";
+
+interface Handshake {
+  readonly ok: boolean;
+  readonly serverName: string | undefined;
+  readonly protocol: string | false;
+  readonly reused: boolean;
+  readonly client: ClientCertificate | undefined;
+}
+
+interface TlsServer {
+  readonly port: number;
+  readonly handshakes: Handshake[];
+  /** Pieces of data that got through to the application. */
+  received: number;
+  selector: CertificateSelector;
+  stop(): void;
+}
+
+interface ServerOptions {
+  readonly strictSni?: boolean;
+  readonly settings?: Partial<ServerTlsSettings>;
+  /** Accept plain, and begin TLS on the accepted socket. */
+  readonly upgrade?: boolean;
+}
+
+/** What of a socket is used here; the runtime's own type does not know all of it. */
+interface TestSocket extends AuthenticatedSocket {
+  readonly alpnProtocol: string | false;
+  getServername(): string | undefined;
+  isSessionReused(): boolean;
+  write(text: string): number;
+  end(): void;
+  terminate(): void;
+}
+
+if (!hasOpenssl()) console.log("skipped: openssl is not installed");
+else {
+  describe("TLS on the runtime's sockets", () => {
+    const authority = createAuthority();
+    const pairs = {
+      main: authority.issue("main", "DNS:main.test"),
+      ecdsa: authority.issue("ecdsa", "DNS:both.test"),
+      rsa: authority.issue("rsa", "DNS:both.test", "rsa"),
+      wild: authority.issue("wild", "DNS:*.wild.test"),
+      ip: authority.issue("ip", "IP:127.0.0.1"),
+      client: authority.issue("client", "DNS:client.test,URI:spiffe://test/app"),
+      revoked: authority.issue("revoked", "DNS:revoked.test"),
+    };
+    const stranger = writePair(createSelfSigned(["stranger.test"], Date.now()), authority.folder);
+    const crlPem = authority.revoke(pairs.revoked);
+    const load = (pair: IssuedPair): Certificate =>
+      loadCertificate({ ...pair, certificateFrom: pair.certificatePath, keyFrom: pair.keyPath });
+    const certificates = [pairs.main, pairs.rsa, pairs.ecdsa, pairs.wild].map(load);
+    const servers: TlsServer[] = [];
+
+    afterEach(() => {
+      for (const server of servers.splice(0)) server.stop();
+    });
+    afterAll(() => authority.remove());
+
+    function serve(options: ServerOptions = {}): TlsServer {
+      const server = startServer(certificates, options);
+      servers.push(server);
+      return server;
+    }
+
+    for (const upgrade of [false, true]) {
+      describe(upgrade ? "begun on an accepted socket" : "from the listener", () => {
+        test("certificates by name: exact, wildcard, default, and by what the client can take", async () => {
+          const { port, handshakes } = serve({ upgrade });
+          const ask = async (...args: readonly string[]): Promise<string> => (await connect(port, args)).subject;
+          expect(await ask("-servername", "main.test")).toBe("main");
+          expect(await ask("-servername", "a.wild.test")).toBe("wild");
+          expect(await ask("-servername", "A.Wild.TEST")).toBe("wild");
+          expect(await ask("-servername", "a.b.wild.test")).toBe("main");
+          expect(await ask("-servername", "wild.test")).toBe("main");
+          expect(await ask("-servername", "unknown.test")).toBe("main");
+          expect(await ask("-noservername")).toBe("main");
+          expect(await ask("-servername", "both.test")).toBe("ecdsa");
+          expect(await ask("-servername", "both.test", "-sigalgs", "RSA-PSS+SHA256:ECDSA+SHA256")).toBe("ecdsa");
+          expect(await ask("-servername", "both.test", "-sigalgs", "RSA-PSS+SHA256")).toBe("rsa");
+          expect(await ask("-servername", "both.test", "-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256")).toBe(
+            "rsa",
+          );
+          expect(handshakes.map(({ serverName }) => serverName).slice(0, 2)).toEqual(["main.test", "a.wild.test"]);
+        });
+
+        test("strict SNI refuses unknown names with the right alert, and no name at all", async () => {
+          const { port } = serve({ strictSni: true, upgrade });
+          expect((await connect(port, ["-servername", "both.test"])).subject).toBe("ecdsa");
+          for (const version of ["-tls1_2", "-tls1_3"]) {
+            expect((await connect(port, ["-servername", "unknown.test", version])).alert).toBe(112);
+            expect((await connect(port, ["-noservername", version])).alert).toBeGreaterThan(0);
+          }
+        });
+
+        test("protocols: the server's preference, none, and no common one", async () => {
+          const { port, handshakes } = serve({ upgrade });
+          expect((await connect(port, ["-servername", "both.test", "-alpn", "http/1.1,h2"])).protocol).toBe("h2");
+          expect((await connect(port, ["-servername", "both.test"])).protocol).toBe("");
+          expect((await connect(port, ["-servername", "both.test", "-alpn", "smtp"])).alert).toBe(120);
+          expect(handshakes.map(({ protocol }) => protocol).slice(0, 2)).toEqual(["h2", false]);
+        });
+
+        test("client certificates that may be shown", async () => {
+          const { port, handshakes } = serve({ upgrade, settings: authentication("request", true) });
+          const who = async (args: readonly string[]): Promise<ClientCertificate | undefined> => {
+            await connect(port, ["-servername", "both.test", ...args]);
+            return handshakes.at(-1)?.client;
+          };
+          expect(await who([])).toBeUndefined();
+          expect(await who(shown(pairs.client))).toEqual({
+            verified: true,
+            failure: "",
+            subject: "CN=client,O=Example",
+            alternativeNames: [
+              { kind: "DNS", value: "client.test" },
+              { kind: "URI", value: "spiffe://test/app" },
+            ],
+            fingerprint256: load(pairs.client).fingerprint256,
+            serialNumber: load(pairs.client).serialNumber,
+          });
+          expect(await who(shown(pairs.revoked))).toMatchObject({ verified: false, failure: "CERT_REVOKED" });
+          expect(await who(shown(stranger))).toMatchObject({ verified: false, failure: "UNABLE_TO_GET_CRL" });
+        });
+
+        test("client certificates that must be shown", async () => {
+          const server = serve({ upgrade, settings: authentication("require", false) });
+          const { port, handshakes } = server;
+          for (const name of ["main.test", "both.test"]) {
+            expect((await connect(port, ["-servername", name, "-tls1_3"])).alert).toBe(116);
+            expect((await connect(port, ["-servername", name, "-tls1_2"])).alert).toBe(40);
+            expect((await connect(port, ["-servername", name, ...shown(stranger)])).answered).toBe(false);
+            expect(handshakes.at(-1)?.client).toMatchObject({
+              verified: false,
+              failure: "DEPTH_ZERO_SELF_SIGNED_CERT",
+            });
+          }
+          expect(server.received).toBe(0);
+          expect((await connect(port, ["-servername", "both.test", ...shown(pairs.client)])).answered).toBe(true);
+          expect(server.received).toBe(1);
+        });
+      });
+    }
+
+    function authentication(mode: "request" | "require", withList: boolean): Partial<ServerTlsSettings> {
+      const lists = withList ? { crlPem } : {};
+      return { clientAuthentication: { mode, caPem: authority.caPem, ...lists } };
+    }
+
+    test("versions and ciphers, whatever the certificate", async () => {
+      const { port } = serve();
+      for (const name of ["main.test", "both.test"]) {
+        const ask = (...args: readonly string[]) => connect(port, ["-servername", name, ...args]);
+        expect((await ask("-tls1_1", "-cipher", "ALL:@SECLEVEL=0")).alert).toBe(70);
+        expect((await ask("-tls1_2")).version).toBe("TLSv1.2");
+        expect((await ask("-tls1_3")).version).toBe("TLSv1.3");
+        expect((await ask("-tls1_3", "-groups", "P-384")).version).toBe("TLSv1.3");
+        expect((await ask("-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:AES128-SHA")).alert).toBe(
+          40,
+        );
+      }
+      const modern = serve({ settings: { minVersion: "1.3" } });
+      expect((await connect(modern.port, ["-servername", "both.test", "-tls1_2"])).alert).toBe(70);
+      expect((await connect(modern.port, ["-servername", "both.test"])).version).toBe("TLSv1.3");
+      const older = serve({ settings: { maxVersion: "1.2" } });
+      expect((await connect(older.port, ["-servername", "both.test"])).version).toBe("TLSv1.2");
+      const narrow = serve({ settings: { ciphers: ["ECDHE-ECDSA-AES256-GCM-SHA384"] } });
+      const weaker = ["-servername", "both.test", "-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"];
+      expect((await connect(narrow.port, weaker)).alert).toBe(40);
+    });
+
+    test("sessions are resumed, also after a reload that left the certificate as it was", async () => {
+      const server = serve();
+      const file = `${authority.folder}/session.pem`;
+      for (const version of ["-tls1_3", "-tls1_2"]) {
+        const common = ["-servername", "both.test", version];
+        expect((await connect(server.port, [...common, "-sess_out", file])).reused).toBe(false);
+        expect((await connect(server.port, [...common, "-sess_in", file])).reused).toBe(true);
+        server.selector = newSelector(certificates.slice(0, 3), {}, server.selector);
+        expect((await connect(server.port, [...common, "-sess_in", file])).reused).toBe(true);
+        server.selector = newSelector([load(pairs.main), load(pairs.rsa)], {});
+        expect(await connect(server.port, [...common, "-sess_in", file])).toMatchObject({
+          reused: false,
+          subject: "rsa",
+        });
+        server.selector = newSelector(certificates, {});
+      }
+      const without = serve({ settings: { sessionTickets: false } });
+      const common = ["-servername", "both.test", "-sess_out", file];
+      await connect(without.port, common);
+      expect((await connect(without.port, ["-servername", "both.test", "-sess_in", file])).reused).toBe(false);
+    });
+
+    test("a new certificate counts for the next handshake; open connections live on", async () => {
+      const server = serve();
+      const settings = { verify: true, caPem: authority.caPem, serverName: "both.test", protocols: [] };
+      const open = await dial(server.port, settings);
+      expect(await open.ask()).toBe("ok\n");
+      server.selector = newSelector([load(pairs.main), load(pairs.rsa)], {});
+      expect((await connect(server.port, ["-servername", "both.test"])).subject).toBe("rsa");
+      expect(await open.ask()).toBe("ok\n");
+      open.close();
+    });
+
+    test("endpoints are verified: authority, name, address", async () => {
+      const { port } = serve();
+      const common = { verify: true, caPem: authority.caPem, protocols: ["http/1.1"] };
+      const outcome = async (settings: ClientTlsSettings, at = port): Promise<string> => {
+        const connection = await dial(at, settings);
+        connection.close();
+        return connection.failure;
+      };
+      expect(await outcome({ ...common, serverName: "both.test" })).toBe("");
+      expect(await outcome({ ...common, serverName: "a.wild.test" })).toBe("");
+      expect(await outcome({ ...common, serverName: "other.test" })).toBe("ERR_TLS_CERT_ALTNAME_INVALID");
+      expect(await outcome(common)).toBe("ERR_TLS_CERT_ALTNAME_INVALID");
+      expect(await outcome({ ...common, caPem: undefined, serverName: "both.test" })).toBe("SELF_SIGNED_CERT_IN_CHAIN");
+      expect(await outcome({ verify: false, serverName: "other.test", protocols: [] })).toBe("");
+      const byAddress = startServer([load(pairs.ip)], { strictSni: false });
+      servers.push(byAddress);
+      expect(await outcome(common, byAddress.port)).toBe("");
+      expect(byAddress.handshakes.at(-1)).toMatchObject({ serverName: undefined, protocol: "http/1.1" });
+    });
+
+    test("endpoints get our certificate when they ask, and sessions are used again", async () => {
+      const server = serve({ settings: authentication("require", false) });
+      const settings = {
+        verify: true,
+        caPem: authority.caPem,
+        certificate: load(pairs.client),
+        serverName: "both.test",
+        protocols: ["h2"],
+      };
+      const sessions = new ClientSessions();
+      for (const reused of [false, true, true]) {
+        const connection = await dial(server.port, settings, sessions);
+        expect(await connection.ask()).toBe("ok\n");
+        expect(server.handshakes.at(-1)).toMatchObject({ reused, protocol: "h2", client: { verified: true } });
+        connection.close();
+      }
+    });
+  });
+}
+
+function newSelector(
+  certificates: readonly Certificate[],
+  { strictSni = false, settings = {} }: ServerOptions,
+  previous?: CertificateSelector,
+): CertificateSelector {
+  return new CertificateSelector({
+    certificates,
+    settings: { ...DEFAULT_SERVER_SETTINGS, ...settings },
+    strictSni,
+    previous,
+  });
+}
+
+function startServer(certificates: readonly Certificate[], options: ServerOptions): TlsServer {
+  const selector = newSelector(certificates, options);
+  const settings = { ...DEFAULT_SERVER_SETTINGS, ...options.settings };
+  const tls = serverTlsOptions(selector.defaultContext, settings, ["h2", "http/1.1"]);
+  const server: TlsServer = { port: 0, handshakes: [], received: 0, selector, stop: () => listener.stop(true) };
+  const socket = {
+    open() {},
+    serverName: serverNameHandler(() => server.selector),
+    handshake(connection: TestSocket, ok: boolean) {
+      server.handshakes.push({
+        ok,
+        serverName: connection.getServername(),
+        protocol: connection.alpnProtocol,
+        reused: connection.isSessionReused(),
+        client: clientCertificateOf(connection),
+      });
+    },
+    data(connection: TestSocket) {
+      server.received++;
+      connection.write("ok\n");
+    },
+    close() {},
+    error() {},
+  };
+  const plain = {
+    open(connection: { upgradeTLS(options: object): unknown }) {
+      connection.upgradeTLS({ data: undefined, tls: { ...tls, isServer: true }, socket });
+    },
+    data() {},
+    close() {},
+    error() {},
+  };
+  const mode = options.upgrade === true ? { socket: plain } : { tls, socket };
+  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, ...mode } as never);
+  return Object.assign(server, { port: listener.port });
+}
+
+interface Seen {
+  /** Common name of the server's certificate. */
+  readonly subject: string;
+  readonly version: string;
+  readonly protocol: string;
+  readonly reused: boolean;
+  /** Number of the alert that ended it, or 0. */
+  readonly alert: number;
+  readonly answered: boolean;
+}
+
+/** One connection by openssl: sends a line, and ends at the answer or when the server closes. */
+async function connect(port: number, args: readonly string[]): Promise<Seen> {
+  const client = Bun.spawn(["openssl", "s_client", "-connect", `127.0.0.1:${port}`, "-ign_eof", ...args], {
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  client.stdin.write("hello\n");
+  client.stdin.flush();
+  const errors = new Response(client.stderr).text();
+  let output = "";
+  for await (const piece of client.stdout) {
+    output += Buffer.from(piece).toString();
+    if (/^ok$/m.test(output)) break;
+  }
+  client.kill();
+  const complaints = await errors;
+  await client.exited;
+  const [, state = "", version = ""] = /^(New|Reused), (TLSv[0-9.]+)/m.exec(output) ?? [];
+  return {
+    subject: /^subject=.*CN = (.*)$/m.exec(output)?.[1] ?? "",
+    version,
+    protocol: /^ALPN protocol: (.*)$/m.exec(output)?.[1] ?? "",
+    reused: state === "Reused",
+    alert: Number(/SSL alert number (\d+)/.exec(complaints)?.[1] ?? 0),
+    answered: /^ok$/m.test(output),
+  };
+}
+
+interface Dialled {
+  /** Empty when the handshake was good. */
+  readonly failure: string;
+  ask(): Promise<string>;
+  close(): void;
+}
+
+function dial(port: number, settings: ClientTlsSettings, sessions?: ClientSessions): Promise<Dialled> {
+  const tls = clientTlsOptions(createClientContext(settings), settings, "127.0.0.1");
+  return new Promise((resolve, reject) => {
+    let onData: (text: string) => void = () => {};
+    const socket = {
+      open(connection: { setSession(session: Uint8Array): void }) {
+        const session = sessions?.take("endpoint");
+        if (session !== undefined) connection.setSession(session);
+      },
+      session(_connection: unknown, session: Uint8Array) {
+        sessions?.keep("endpoint", session);
+      },
+      handshake(connection: TestSocket, ok: boolean, error: { code?: string } | null) {
+        resolve({
+          failure: ok ? "" : (error?.code ?? "unknown"),
+          ask: () =>
+            new Promise((answer) => {
+              onData = answer;
+              connection.write("hello\n");
+            }),
+          close: () => connection.terminate(),
+        });
+      },
+      data: (_connection: unknown, bytes: Uint8Array) => onData(Buffer.from(bytes).toString()),
+      close: () => onData("closed"),
+      error() {},
+      connectError: (_connection: unknown, error: Error) => reject(error),
+    };
+    Bun.connect({ hostname: "127.0.0.1", port, tls, socket } as never).catch(reject);
+  });
+}
+
+function writePair(pair: PemPair, folder: string): IssuedPair {
+  const [certificatePath, keyPath] = [join(folder, "stranger.pem"), join(folder, "stranger.key")];
+  writeFileSync(certificatePath, pair.certificatePem);
+  writeFileSync(keyPath, pair.keyPem);
+  return { ...pair, certificatePath, keyPath };
+}
+
+function shown({ certificatePath, keyPath }: IssuedPair): string[] {
+  return ["-cert", certificatePath, "-key", keyPath];
+}
