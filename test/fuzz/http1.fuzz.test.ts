@@ -129,7 +129,7 @@ function compare(seen: Seen, reference: ReferenceMessage, ended: () => Reference
   expect(seen.head).toBe(reference.head);
   if (seen.head !== "complete") return;
   const { body, bodyEnd, ...rest } = seen;
-  const { body: expectedBody, bodyEnd: expectedEnd, data, ...expected } = reference;
+  const { body: expectedBody, bodyEnd: expectedEnd, data: _data, ...expected } = reference;
   expect(rest).toEqual(expected);
   if (body === "refused" && expectedBody === "more") return expect(ended().body).toBe("refused");
   expect(body).toBe(expectedBody);
