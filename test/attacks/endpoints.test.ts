@@ -162,7 +162,7 @@ test("interim answers carry no framing and nothing of the connection", async () 
 });
 
 test("a head that drips in ends with the request timeout", async () => {
-  const endpoint = misbehaving(dribble([OK, ..."X: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"], 30));
+  const endpoint = misbehaving(dribble([OK, "X:", ...Array.from({ length: 50 }, () => "y")], 30));
   const timeouts = { request: "500ms", response: "300ms" };
   const balancer = serve(endpoint.address, {}, { routes: [{ match: {}, pool: "app", timeouts }] });
   expect(statusOf((await sendRaw(balancer.port, CLOSE)).text)).toBe(504);

@@ -80,8 +80,11 @@ export function okEndpoint(): RawEndpoint {
   );
 }
 
-/** An endpoint with back-pressure of its own, for large answers. */
-export async function netEndpoint(onConnection: (socket: Socket) => void): Promise<{ address: string; stop(): void }> {
+/** An endpoint with back-pressure of its own, for large answers. `kept` ones are for the caller to stop. */
+export async function netEndpoint(
+  onConnection: (socket: Socket) => void,
+  lifetime: "test" | "kept" = "test",
+): Promise<{ address: string; stop(): void }> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
@@ -95,7 +98,8 @@ export async function netEndpoint(onConnection: (socket: Socket) => void): Promi
     server.close();
     for (const socket of sockets) socket.destroy();
   };
-  return use({ address: `127.0.0.1:${port}`, stop });
+  const endpoint = { address: `127.0.0.1:${port}`, stop };
+  return lifetime === "test" ? use(endpoint) : endpoint;
 }
 
 /** Writes `size` bytes as fast as they are taken. */
