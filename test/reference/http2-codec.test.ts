@@ -3,7 +3,6 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { seededRandom } from "../../src/base/random.ts";
 import { inspectResponse, ResponseFields } from "../../src/protocols/http2/field-rules.ts";
-import type { FrameHandler } from "../../src/protocols/http2/frame-handler.ts";
 import { FrameReader } from "../../src/protocols/http2/frame-reader.ts";
 import {
   beginHeaders,
@@ -18,7 +17,7 @@ import { HeaderList } from "../../src/protocols/http2/header-list.ts";
 import { DECODED, HpackDecoder } from "../../src/protocols/http2/hpack-decoder.ts";
 import { HpackEncoder } from "../../src/protocols/http2/hpack-encoder.ts";
 import { DEFAULT_READER_LIMITS } from "../../src/protocols/http2/reader-options.ts";
-import { type Pair, pairsOf } from "../../src/protocols/http2/testing.ts";
+import { type Pair, pairsOf, Recorder } from "../../src/protocols/http2/testing.ts";
 import { ByteWriter } from "../../src/transport/byte-writer.ts";
 import stories from "./hpack-stories.json";
 
@@ -64,11 +63,11 @@ for (const [ours, theirs] of node === null
         expect(answer.seen).toEqual(request.flat());
         // Node puts fields of one name together.
         const regular = request.filter(([name]) => !name.startsWith(":"));
-        expect(answer.fields.slice(1).sort()).toEqual(regular.sort());
+        expect(sorted(answer.fields.slice(1))).toEqual(sorted(regular));
         expect(answer.fields[0]).toEqual([":status", "200"]);
       }
     } finally {
-      peer.stdin.end();
+      await peer.stdin.end();
       await peer.exited;
     }
   }, 30_000);
@@ -80,86 +79,111 @@ interface Answer {
   seen: string[];
 }
 
-/** Sends all requests over one connection, ten after each piece of answers, and gives the answers by stream. */
-async function converse(port: number, requests: readonly Pair[][], tableBytes: number): Promise<Map<number, Answer>> {
-  const done = Promise.withResolvers<Map<number, Answer>>();
-  const answers = new Map<number, Answer>();
-  const encoder = new HpackEncoder();
-  const decoder = new HpackDecoder({ ...LIMITS, tableBytes: 4_096 });
-  const output = new ByteWriter(1_024);
-  const list = new HeaderList();
-  const response = new ResponseFields();
-  let next = 0;
-  let complete = 0;
-  const fail = (reason: string): void => done.reject(new Error(reason));
-  const send = (): void => {
-    for (const until = Math.min(requests.length, next + 10); next < until; next++) {
-      const mark = beginHeaders(output);
-      encoder.begin(output);
-      for (const [name, value] of requests[next] as Pair[]) encoder.text(output, name, value);
-      endHeaders(output, mark, next * 2 + 1, true, 16_384);
-    }
-  };
-  const handler: FrameHandler = {
-    dataBegin: () => {},
-    data: (streamId, bytes, start, end) => {
-      (answers.get(streamId) as Answer).body += bytes.toString("utf8", start, end);
-    },
-    dataEnd: (streamId, endStream) => {
-      if (!endStream) return;
-      const answer = answers.get(streamId) as Answer;
-      answer.seen = JSON.parse(answer.body) as string[];
-      if (++complete === requests.length) done.resolve(answers);
-      else if (complete === next) send();
-    },
-    headers: (streamId, block, start, end) => {
-      if (decoder.decode(block, start, end, list) !== DECODED) return fail(`decoding: ${decoder.problem}`);
-      const problem = inspectResponse(list, response);
-      if (problem !== undefined) return fail(`${problem}: ${JSON.stringify(pairsOf(list))}`);
-      answers.set(streamId, { fields: pairsOf(list), body: "", seen: [] });
-    },
-    setting: (id, value) => {
-      if (id === SETTING.headerTableSize) encoder.setPeerTableLimit(value);
-    },
-    settingsEnd: () => {
-      writeSettingsAck(output);
-      send();
-    },
-    settingsAck: () => decoder.setTableLimit(tableBytes),
-    priority: () => {},
-    rstStream: (streamId, code) => fail(`stream ${streamId} was reset: ${code}`),
-    ping: () => {},
-    pingAck: () => {},
-    goaway: (_last, code) => fail(`GOAWAY ${code}`),
-    windowUpdate: () => {},
-    unknownFrame: () => {},
-    streamError: (_streamId, _code, reason) => fail(reason),
-    connectionError: (_code, reason) => fail(reason),
-  };
-  const reader = new FrameReader(handler, { ...DEFAULT_READER_LIMITS, role: "client" });
-  writePreface(output);
-  writeSettings(output, [SETTING.headerTableSize, tableBytes]);
-  writeWindowUpdate(output, 0, 100_000_000);
-  const flush = (socket: { write(bytes: Buffer): number }): void => {
+const sorted = (pairs: readonly Pair[]): string[] => pairs.map((pair) => pair.join(": ")).toSorted();
+
+/** A client that sends ten requests, and ten more when all before were answered. */
+class Client extends Recorder {
+  readonly done = Promise.withResolvers<Map<number, Answer>>();
+  readonly output = new ByteWriter(1_024);
+  readonly #answers = new Map<number, Answer>();
+  readonly #encoder = new HpackEncoder();
+  readonly #decoder = new HpackDecoder({ ...LIMITS, tableBytes: 4_096 });
+  readonly #list = new HeaderList();
+  readonly #response = new ResponseFields();
+  readonly #requests: readonly Pair[][];
+  readonly #tableBytes: number;
+  #sent = 0;
+  #complete = 0;
+
+  constructor(requests: readonly Pair[][], tableBytes: number) {
+    super();
+    this.#requests = requests;
+    this.#tableBytes = tableBytes;
+    writePreface(this.output);
+    writeSettings(this.output, [SETTING.headerTableSize, tableBytes]);
+    writeWindowUpdate(this.output, 0, 100_000_000);
+  }
+
+  flush(socket: { write(bytes: Buffer): number }): void {
+    const { output } = this;
     const written = Math.max(0, socket.write(output.bytes.subarray(0, output.length)));
     output.bytes.copyWithin(0, written, output.length);
     output.length -= written;
-  };
+  }
+
+  fail(reason: string): void {
+    this.done.reject(new Error(reason));
+  }
+
+  #send(): void {
+    for (const until = Math.min(this.#requests.length, this.#sent + 10); this.#sent < until; this.#sent++) {
+      const mark = beginHeaders(this.output);
+      this.#encoder.begin(this.output);
+      for (const [name, value] of this.#requests[this.#sent] as Pair[]) this.#encoder.text(this.output, name, value);
+      endHeaders(this.output, mark, this.#sent * 2 + 1, true, 16_384);
+    }
+  }
+
+  override data(streamId: number, bytes: Buffer, start: number, end: number): void {
+    (this.#answers.get(streamId) as Answer).body += bytes.toString("utf8", start, end);
+  }
+  override dataEnd(streamId: number, endStream: boolean): void {
+    if (!endStream) return;
+    const answer = this.#answers.get(streamId) as Answer;
+    answer.seen = JSON.parse(answer.body) as string[];
+    if (++this.#complete === this.#requests.length) this.done.resolve(this.#answers);
+    else if (this.#complete === this.#sent) this.#send();
+  }
+  override headers(streamId: number, block: Buffer, start: number, end: number): void {
+    const list = this.#list;
+    if (this.#decoder.decode(block, start, end, list) !== DECODED) this.fail(`decoding: ${this.#decoder.problem}`);
+    const problem = inspectResponse(list, this.#response);
+    if (problem !== undefined) this.fail(`${problem}: ${JSON.stringify(pairsOf(list))}`);
+    this.#answers.set(streamId, { fields: pairsOf(list), body: "", seen: [] });
+  }
+  override setting(id: number, value: number): void {
+    if (id === SETTING.headerTableSize) this.#encoder.setPeerTableLimit(value);
+  }
+  override settingsEnd(): void {
+    writeSettingsAck(this.output);
+    this.#send();
+  }
+  override settingsAck(): void {
+    this.#decoder.setTableLimit(this.#tableBytes);
+  }
+  override rstStream(streamId: number, code: number): void {
+    this.fail(`stream ${streamId} was reset: ${code}`);
+  }
+  override goaway(_lastStreamId: number, code: number): void {
+    this.fail(`GOAWAY ${code}`);
+  }
+  override streamError(_streamId: number, _code: number, reason: string): void {
+    this.fail(reason);
+  }
+  override connectionError(_code: number, reason: string): void {
+    this.fail(reason);
+  }
+}
+
+/** Sends all requests over one connection, and gives the answers by stream. */
+async function converse(port: number, requests: readonly Pair[][], tableBytes: number): Promise<Map<number, Answer>> {
+  const client = new Client(requests, tableBytes);
+  const reader = new FrameReader(client, { ...DEFAULT_READER_LIMITS, role: "client" });
   const socket = await Bun.connect({
     hostname: "127.0.0.1",
     port,
     socket: {
-      open: flush,
-      drain: flush,
+      open: (socket) => client.flush(socket),
+      drain: (socket) => client.flush(socket),
       data(socket, bytes) {
         reader.consume(bytes, 0, bytes.length);
-        flush(socket);
+        client.flush(socket);
       },
-      close: () => fail("the connection was closed"),
+      close: () => client.fail("the connection was closed"),
     },
   });
   try {
-    return await done.promise;
+    return await client.done.promise;
   } finally {
     socket.end();
   }

@@ -14,7 +14,7 @@ import {
   writeSettingsAck,
   writeWindowUpdate,
 } from "./frame-writers.ts";
-import { FLAG, FRAME, H2_ERROR, h2ErrorName, SETTING } from "./frames.ts";
+import { FLAG, FRAME, H2_ERROR, SETTING } from "./frames.ts";
 import { DEFAULT_READER_LIMITS, type FrameReaderOptions } from "./reader-options.ts";
 import { hex, Output, Recorder } from "./testing.ts";
 
@@ -297,8 +297,4 @@ test("a field block that has to be sent in pieces is put together again", () => 
     const expected = Buffer.from(Array.from({ length: total }, (_, index) => index % 251)).toString("hex");
     expect(recorder.events.slice(1)).toEqual([`headers 1 ${expected} true 0`, "ping 70696e67706f6e67"]);
   }
-});
-
-test("names of error codes", () => {
-  expect([h2ErrorName(0), h2ErrorName(13), h2ErrorName(0x20)]).toEqual(["NO_ERROR", "HTTP_1_1_REQUIRED", "0x20"]);
 });

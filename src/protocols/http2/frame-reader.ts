@@ -193,10 +193,7 @@ export class FrameReader {
 
   #beginData(): void {
     const padded = (this.#flags & FLAG.padded) !== 0;
-    if (padded && this.#length === 0) {
-      this.#fail(TOO_SHORT);
-      return;
-    }
+    if (padded && this.#length === 0) return this.#fail(TOO_SHORT);
     this.#remaining = this.#length;
     this.#padding = 0;
     this.#state = padded ? STATE_PAD_LENGTH : STATE_DATA;
@@ -204,10 +201,7 @@ export class FrameReader {
   }
 
   #readPadLength(padding: number): void {
-    if (padding >= this.#length) {
-      this.#fail(BAD_PADDING);
-      return;
-    }
+    if (padding >= this.#length) return this.#fail(BAD_PADDING);
     this.#padding = padding;
     this.#remaining = this.#length - 1 - padding;
     this.#state = STATE_DATA;
@@ -260,8 +254,8 @@ export class FrameReader {
     if (this.#type === FRAME.headers) problem = this.#completeHeaders(bytes, start, end);
     else if (this.#type === FRAME.continuation) this.#completeContinuation(bytes, start, end);
     else {
-      const fromServer = this.#options.role === "client";
-      problem = tellControlFrame(this.#handler, this.#type, this.#flags, this.#streamId, bytes, start, end, fromServer);
+      const server = this.#options.role === "client";
+      problem = tellControlFrame(this.#handler, this.#type, this.#flags, this.#streamId, bytes, start, end, server);
     }
     if (problem !== undefined) this.#fail(problem);
   }

@@ -9,6 +9,10 @@ const BUCKETS = 256;
 const SPREAD = 0x9e3779b1;
 /** Entry numbers stay far below what 32 bits hold. No connection gets here, and one that does indexes nothing new. */
 const MAX_ENTRIES = 0x3fffffff;
+/** Entries of a bucket that are looked at. Whoever makes values collide costs us no more than this. */
+const MAX_STEPS = 8;
+/** Below this a loop is quicker than the call into native code. */
+const SHORT = 24;
 
 export class EncoderIndex {
   readonly table: HpackTable;
@@ -24,35 +28,30 @@ export class EncoderIndex {
   }
 
   /** The newest entry with this name and value, or -1. `pairHash` must be the one it was inserted with. */
-  findPair(
-    name: Uint8Array,
-    nameLength: number,
-    value: Uint8Array,
-    start: number,
-    end: number,
-    pairHash: number,
-  ): number {
+  findPair(name: Buffer, nameLength: number, value: Buffer, start: number, end: number, pairHash: number): number {
     const { table } = this;
     const oldest = table.inserted - table.count;
     let entry = this.#pairHeads[bucketOf(pairHash)] as number;
-    for (; entry >= oldest; entry = this.#pairNext[entry & this.#mask] as number) {
+    for (let step = 0; entry >= oldest && step < MAX_STEPS; step++) {
       if (
         table.info(entry) === pairHash &&
         this.#hasName(entry, name, nameLength) &&
         this.#hasValue(entry, value, start, end)
       )
         return entry;
+      entry = this.#pairNext[entry & this.#mask] as number;
     }
     return -1;
   }
 
   /** The newest entry with this name, or -1. */
-  findName(name: Uint8Array, nameLength: number, nameHash: number): number {
+  findName(name: Buffer, nameLength: number, nameHash: number): number {
     const { table } = this;
     const oldest = table.inserted - table.count;
     let entry = this.#nameHeads[bucketOf(nameHash)] as number;
-    for (; entry >= oldest; entry = this.#nameNext[entry & this.#mask] as number) {
+    for (let step = 0; entry >= oldest && step < MAX_STEPS; step++) {
       if (table.hash(entry) === nameHash && this.#hasName(entry, name, nameLength)) return entry;
+      entry = this.#nameNext[entry & this.#mask] as number;
     }
     return -1;
   }
@@ -72,13 +71,13 @@ export class EncoderIndex {
     this.#nameHeads[nameBucket] = entry;
   }
 
-  #hasName(entry: number, name: Uint8Array, length: number): boolean {
+  #hasName(entry: number, name: Buffer, length: number): boolean {
     const { table } = this;
     const start = table.nameStart(entry);
     return table.nameEnd(entry) - start === length && equal(table.bytes, start, name, 0, length);
   }
 
-  #hasValue(entry: number, value: Uint8Array, start: number, end: number): boolean {
+  #hasValue(entry: number, value: Buffer, start: number, end: number): boolean {
     const { table } = this;
     const from = table.nameEnd(entry) + 2;
     return table.valueEnd(entry) - from === end - start && equal(table.bytes, from, value, start, end - start);
@@ -106,7 +105,8 @@ function bucketOf(hash: number): number {
   return Math.imul(hash, SPREAD) >>> 24;
 }
 
-function equal(left: Uint8Array, leftStart: number, right: Uint8Array, rightStart: number, length: number): boolean {
+function equal(left: Buffer, leftStart: number, right: Buffer, rightStart: number, length: number): boolean {
+  if (length > SHORT) return left.compare(right, rightStart, rightStart + length, leftStart, leftStart + length) === 0;
   for (let index = 0; index < length; index++) {
     if (left[leftStart + index] !== right[rightStart + index]) return false;
   }

@@ -35,6 +35,8 @@ const HUFFMAN = 0x80;
 const INITIAL_SCRATCH = 256;
 /** Entries that take more than this share of the table are not worth what they push out. */
 const LARGEST_SHARE = 2;
+/** Bytes that are hashed at each end of a long value. */
+const HASHED_END = 16;
 const LOWER = lowerTable();
 
 export class HpackEncoder {
@@ -154,9 +156,7 @@ export class HpackEncoder {
   }
 
   #encodeIndexing(sink: ByteSink, staticIndex: number, bytes: Buffer, start: number, end: number): void {
-    let pairHash = this.#nameHash;
-    for (let cursor = start; cursor < end; cursor++)
-      pairHash = (Math.imul(pairHash, 31) + (bytes[cursor] as number)) | 0;
+    const pairHash = hashPair(this.#nameHash, bytes, start, end);
     const entry = this.#index.findPair(this.#scratch, this.#nameLength, bytes, start, end, pairHash);
     if (entry >= 0) {
       this.#integer(sink, this.#indexOf(entry), 0x7f, INDEXED);
@@ -224,6 +224,23 @@ export class HpackEncoder {
     this.#scratch.copy(larger);
     this.#scratch = larger;
   }
+}
+
+/**
+ * Hash of a name and a value. Of long values only the ends are read: what is found is compared in full anyway, and how
+ * many values with the same hash are compared has a bound.
+ */
+function hashPair(nameHash: number, bytes: Buffer, start: number, end: number): number {
+  const long = end - start > 2 * HASHED_END;
+  let hash = nameHash ^ (end - start);
+  for (let cursor = start; cursor < (long ? start + HASHED_END : end); cursor++) {
+    hash = (Math.imul(hash, 31) + (bytes[cursor] as number)) | 0;
+  }
+  if (!long) return hash;
+  for (let cursor = end - HASHED_END; cursor < end; cursor++) {
+    hash = (Math.imul(hash, 31) + (bytes[cursor] as number)) | 0;
+  }
+  return hash;
 }
 
 function hasStaticValue(index: number, bytes: Buffer, start: number, end: number): boolean {
