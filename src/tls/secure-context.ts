@@ -147,7 +147,7 @@ export interface ClientTlsOptions {
 
 /**
  * `host` is what the endpoint's address says, before it is resolved. An endpoint that cannot be verified gets no data: the
- * `handshake` handler is told why, and the runtime closes. For an IP address no SNI is sent (RFC 6066, section 3), and the
+ * `handshake` handler is told why (see `endpointHandshakeFailure`), and the runtime closes. For an IP address no SNI is sent (RFC 6066, section 3), and the
  * certificate must have that address.
  */
 export function clientTlsOptions(context: NativeContext, settings: ClientTlsSettings, host: string): ClientTlsOptions {
@@ -158,6 +158,23 @@ export function clientTlsOptions(context: NativeContext, settings: ClientTlsSett
     servername: parseIp(serverName) === undefined ? serverName : "",
     ...(protocols.length > 0 && { ALPNProtocols: encodeProtocols(protocols) }),
   };
+}
+
+/** What the runtime calls a handshake that was not completed; all else is about the certificate. */
+const BROKEN_HANDSHAKE = new Set(["EPROTO", "ECONNRESET"]);
+
+/**
+ * Why a handshake with an endpoint failed, from what the `handshake` handler gets; undefined when it did not. The runtime
+ * says `ok: false` of a certificate for another name also when nothing is to be verified, and goes on all the same.
+ */
+export function endpointHandshakeFailure(
+  ok: boolean,
+  error: { readonly code?: string } | null | undefined,
+  verify: boolean,
+): string | undefined {
+  if (ok) return undefined;
+  const code = error?.code ?? "EPROTO";
+  return verify || BROKEN_HANDSHAKE.has(code) ? code : undefined;
 }
 
 /** RFC 7301, section 3.1: each name behind its length. The runtime reads no other form. */
