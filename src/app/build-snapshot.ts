@@ -9,6 +9,8 @@ import { MetricsWriter } from "../observability/metrics-table.ts";
 import type { Pool } from "../pools/pool.ts";
 import { compileRedirect } from "../routing/redirect.ts";
 import { compileRoutes, type RouteEntry } from "../routing/router.ts";
+import { strictTransportSecurity } from "../tls/hsts.ts";
+import type { ListenerTls } from "../tls/listener-tls.ts";
 import {
   at,
   buildProxyProtocol,
@@ -18,6 +20,7 @@ import {
   networkSet,
   poolNamed,
 } from "./build-action.ts";
+import { buildListenerTls } from "./build-tls.ts";
 import type { WorkerUpdate } from "./data-path.ts";
 
 /** What a listener's own pool goes by, which has no route in the file. */
@@ -28,6 +31,7 @@ export function buildSnapshots(
   update: WorkerUpdate,
   pools: ReadonlyMap<string, Pool>,
   random: Random,
+  previous: (listener: string) => ListenerTls | undefined,
 ): Map<string, ListenerSnapshot> {
   const { config, rows } = update;
   const isHttp = (name: string): boolean => config.listeners[name]?.protocol === "http";
@@ -50,7 +54,9 @@ export function buildSnapshots(
       });
     snapshots.set(
       name,
-      at(`listeners.${name}`, () => buildListener(name, listener, entries, rows.listeners[name] ?? 0)),
+      at(`listeners.${name}`, () =>
+        buildListener(name, listener, entries, rows.listeners[name] ?? 0, buildTls(name, listener, update, previous)),
+      ),
     );
   }
   return snapshots;
@@ -61,12 +67,19 @@ function buildListener(
   listener: HttpListenerConfig,
   entries: readonly RouteEntry<Route>[],
   row: number,
+  tls: ListenerTls | undefined,
 ): ListenerSnapshot {
   const port = parseListenAddress(listener.address)?.port ?? 0;
+  const scheme = tls === undefined ? "http" : "https";
+  const hsts = strictTransportSecurity(listener.tls?.hsts ?? false);
   return {
     name,
     port,
-    forwardedLines: `\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Port: ${port}\r\n`,
+    scheme,
+    tls,
+    hstsLine: hsts === undefined ? "" : `Strict-Transport-Security: ${hsts}\r\n`,
+    http2: listener.http2,
+    forwardedLines: `\r\nX-Forwarded-Proto: ${scheme}\r\nX-Forwarded-Port: ${port}\r\n`,
     proxyProtocol: buildProxyProtocol(listener.proxyProtocol),
     router: compileRoutes(entries),
     trustedProxies: listener.trustedProxies.length === 0 ? undefined : networkSet(listener.trustedProxies),
@@ -76,6 +89,16 @@ function buildListener(
     forwarding: listener.forwarding,
     cells: MetricsWriter.rowStart("listener", row),
   };
+}
+
+function buildTls(
+  name: string,
+  { tls, http2 }: HttpListenerConfig,
+  { certificates }: WorkerUpdate,
+  previous: (listener: string) => ListenerTls | undefined,
+): ListenerTls | undefined {
+  const protocols = http2 ? ["h2", "http/1.1"] : ["http/1.1"];
+  return tls && buildListenerTls(tls, certificates[name] ?? [], protocols, previous(name));
 }
 
 function buildRoute(

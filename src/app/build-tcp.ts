@@ -6,14 +6,17 @@ import type { Pool } from "../pools/pool.ts";
 import { compileRoutes, type RouteEntry } from "../routing/router.ts";
 import type { MatchConfig } from "../routing/schema.ts";
 import type { TcpRoute, TcpSnapshot } from "../tcp/snapshot.ts";
+import type { ListenerTls } from "../tls/listener-tls.ts";
 import { at, buildProxyProtocol, buildSplit, defaultRouteName, LAST_PRIORITY, poolNamed } from "./build-action.ts";
+import { buildListenerTls } from "./build-tls.ts";
 import type { WorkerUpdate } from "./data-path.ts";
 
 /** The snapshot of every TCP listener, by name. Throws an EvenkeelError that names the place. */
 export function buildTcpSnapshots(
-  { config, rows }: WorkerUpdate,
+  { config, rows, certificates }: WorkerUpdate,
   pools: ReadonlyMap<string, Pool>,
   random: Random,
+  previous: (listener: string) => ListenerTls | undefined,
 ): Map<string, TcpSnapshot> {
   const snapshots = new Map<string, TcpSnapshot>();
   for (const [name, listener] of Object.entries(config.listeners)) {
@@ -33,9 +36,13 @@ export function buildTcpSnapshots(
     }
     snapshots.set(name, {
       name,
+      tls: at(
+        `listeners.${name}`,
+        () => listener.tls && buildListenerTls(listener.tls, certificates[name] ?? [], [], previous(name)),
+      ),
       proxyProtocol: buildProxyProtocol(listener.proxyProtocol),
       router: at(`listeners.${name}`, () => compileRoutes(entries)),
-      readsHello: entries.some(({ match }) => asksForHello(match)),
+      readsHello: listener.tls === undefined && entries.some(({ match }) => asksForHello(match)),
       timeouts: listener.timeouts,
       cells: MetricsWriter.rowStart("listener", rows.listeners[name] ?? 0),
     });

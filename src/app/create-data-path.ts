@@ -101,9 +101,11 @@ class WorkerDataPath implements DataPath {
     const pools = new Map(
       Object.entries(update.config.pools).map(([name, config]) => [name, this.#poolFor(name, config, update)]),
     );
+    const { random } = this.#options;
+    const previous = (listener: string) => this.#listeners.get(listener)?.settings.tls;
     const snapshots: Snapshots = {
-      http: buildSnapshots(update, pools, this.#options.random),
-      tcp: buildTcpSnapshots(update, pools, this.#options.random),
+      http: buildSnapshots(update, pools, random, previous),
+      tcp: buildTcpSnapshots(update, pools, random, previous),
     };
     const accessLog = this.#openAccessLog(update);
     const added = new Map<string, RunningListener>();

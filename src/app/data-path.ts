@@ -3,6 +3,7 @@
  * The same object serves inside the supervisor when `workers: 0`.
  */
 import type { Config } from "../config/schema.ts";
+import type { Certificate } from "../tls/certificate.ts";
 import type { EndpointSpec } from "../upstreams/endpoint.ts";
 
 /** Everything a worker needs to build a snapshot. Plain data: it travels between processes. */
@@ -12,6 +13,8 @@ export interface WorkerUpdate {
   readonly config: Config;
   /** Resolved endpoints by pool; may be empty while names do not resolve. */
   readonly endpoints: Readonly<Record<string, readonly EndpointSpec[]>>;
+  /** Certificates by listener, in the order of its configuration, the default first. */
+  readonly certificates: Readonly<Record<string, readonly Certificate[]>>;
   /** Rows in the metrics table, by name. Routes without a name in the file have got theirs (`route-1`). */
   readonly rows: {
     readonly listeners: Readonly<Record<string, number>>;

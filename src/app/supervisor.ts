@@ -12,6 +12,7 @@ import { createDnsResolver } from "../upstreams/dns-resolver.ts";
 import type { EndpointSpec } from "../upstreams/endpoint.ts";
 import { MAX_ENDPOINTS } from "../upstreams/endpoint-table.ts";
 import { defaultRouteName } from "./build-action.ts";
+import { CertificateStore } from "./certificate-store.ts";
 import { createDataPath } from "./create-data-path.ts";
 import type { WorkerUpdate } from "./data-path.ts";
 import { EndpointRegistry } from "./endpoint-registry.ts";
@@ -53,6 +54,7 @@ export class Supervisor {
   draining = false;
   config: Config | undefined;
   readonly #options: SupervisorOptions;
+  readonly certificates: CertificateStore;
   readonly #sockets: ListeningSockets;
   readonly #memoryDescriptor: number;
   readonly #links: (WorkerLink | undefined)[];
@@ -71,6 +73,7 @@ export class Supervisor {
     this.#links = new Array<WorkerLink | undefined>(Math.max(1, workers)).fill(undefined);
     this.#restartMs = this.#links.map(() => 0);
     this.rows = { listener: this.#rowsOf("listener"), route: this.#rowsOf("route"), pool: this.#rowsOf("pool") };
+    this.certificates = new CertificateStore({ clock, timers, log, onChange: () => this.#reapply() });
     this.endpoints = new EndpointRegistry({
       clock,
       timers,
@@ -89,6 +92,15 @@ export class Supervisor {
     const next = this.#applying.then(() => this.#apply(config));
     this.#applying = next.catch(() => {});
     return next;
+  }
+
+  /** A certificate was replaced: the configuration stays, what it stands for has changed. */
+  #reapply(): void {
+    const { config } = this;
+    if (config === undefined || this.draining) return;
+    this.apply(config).catch((error: Error) =>
+      this.#options.log.error("a new certificate could not be used", { reason: error.message }),
+    );
   }
 
   /** The port of a listener that asked for any. */
@@ -133,6 +145,7 @@ export class Supervisor {
     this.draining = true;
     this.#pinger?.stop();
     this.endpoints.close();
+    this.certificates.close();
     const links = this.links;
     this.#links.fill(undefined);
     await Promise.all(links.map((link) => link.close()));
@@ -207,6 +220,7 @@ export class Supervisor {
     return {
       generation: ++this.generation,
       config,
+      certificates: this.certificates.load(config),
       endpoints: Object.fromEntries(Object.keys(config.pools).map((pool) => [pool, this.endpoints.specs(pool)])),
       rows: {
         listeners: take(this.rows.listener, Object.keys(config.listeners)),

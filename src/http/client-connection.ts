@@ -7,6 +7,7 @@ import { BAD, type Head, MORE } from "../protocols/http1/head.ts";
 import { inspectRequest } from "../protocols/http1/inspect-request.ts";
 import type { ResponseFraming } from "../protocols/http1/inspect-response.ts";
 import { parseRequestHead } from "../protocols/http1/parse-request.ts";
+import { PREFACE } from "../protocols/http2/frames.ts";
 import { Connection } from "../transport/connection.ts";
 import { NEVER } from "../transport/deadlines.ts";
 import type { Origin } from "../transport/origin.ts";
@@ -30,6 +31,8 @@ const DRAIN_IDLE_MS = 1_000;
 const BODY_RATE_GRACE_MS = 10_000;
 /** Answers up to this size leave in one write with their head. */
 const COALESCE_BYTES = 262_144;
+/** So much of the preface tells it from everything else; it comes in one piece with what follows. */
+const PREFACE_PART = 16;
 const CHUNK_END = Buffer.from("\r\n");
 const LAST_CHUNK = Buffer.from("0\r\n\r\n");
 
@@ -38,6 +41,8 @@ export interface ListenerState {
   settings: ListenerSnapshot;
   /** The connection is closed: gives its place back. */
   connectionClosed(connection: ClientConnection): void;
+  /** The client speaks HTTP/2; `bytes` are all it has sent. The connection is not used any more. */
+  switchToHttp2(connection: ClientConnection, bytes: Buffer): void;
 }
 
 type State = "reading" | "exchange" | "tunnel" | "lingering";
@@ -155,10 +160,19 @@ export class ClientConnection extends Connection implements ClientSide {
 
   #read(bytes: Buffer): void {
     const received = this.#received;
-    if (received.bytes === undefined) return this.#readFrom(bytes, 0, bytes.length);
+    if (received.bytes === undefined) {
+      if (this.#requests === 0 && this.#isHttp2(bytes)) return this.#listener.switchToHttp2(this, bytes);
+      return this.#readFrom(bytes, 0, bytes.length);
+    }
     const all = received.append(bytes, 0, bytes.length);
     if (this.#head !== undefined) this.#head.bytes = all;
     this.#readFrom(all, 0, received.length);
+  }
+
+  /** The preface of RFC 9113 section 3.4: no request of HTTP/1.1 begins like that. */
+  #isHttp2(bytes: Buffer): boolean {
+    if (bytes[0] !== PREFACE[0] || !this.#listener.settings.http2 || this.origin.tls !== undefined) return false;
+    return bytes.length >= PREFACE_PART && bytes.compare(PREFACE, 0, PREFACE_PART, 0, PREFACE_PART) === 0;
   }
 
   /** Reads requests as long as there are whole ones, the one before has been answered, and answers are being read. */
@@ -323,7 +337,7 @@ export class ClientConnection extends Connection implements ClientSide {
       response,
       { coding: this.#coding, keepsChunks: this.takesChunks(framing) },
       isTunnel ? "" : this.#connectionLine(exchange),
-      head.hasDate ? "" : date.line(),
+      (head.hasDate ? "" : date.line()) + exchange.settings.hstsLine,
     );
     if (isTunnel) this.#state = "tunnel";
 
@@ -363,7 +377,7 @@ export class ClientConnection extends Connection implements ClientSide {
     const { writer, date } = this.#context;
     if (!exchange.body.complete) this.#keepAlive = false;
     const answer = { status, headers, body, withBody: !exchange.isHeadRequest };
-    writeOwnAnswer(writer, answer, this.#connectionLine(exchange), date.line());
+    writeOwnAnswer(writer, answer, this.#connectionLine(exchange), date.line() + exchange.settings.hstsLine);
     this.#coding = "as-is";
     this.#send(writer.bytes, 0, writer.length, true);
   }

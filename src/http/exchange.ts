@@ -137,6 +137,12 @@ export class Exchange implements FilterContext, AccessRecord {
 
   // What routing and filters see (RequestView, FilterContext).
 
+  get scheme(): string {
+    if (!this.fromTrustedProxy) return this.settings.scheme;
+    const told = this.head.get("x-forwarded-proto")?.toLowerCase();
+    return told === "https" || told === "http" ? told : this.settings.scheme;
+  }
+
   get tls(): TlsView | undefined {
     return this.client.origin.tls;
   }

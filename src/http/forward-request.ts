@@ -92,7 +92,7 @@ function writeForwardedOn(writer: ByteWriter, exchange: Exchange): void {
   const before = trusted ? head.get("x-forwarded-for") : undefined;
   writer.text(`X-Forwarded-For: ${before === undefined ? "" : `${before}, `}${exchange.peerIp}\r\n`);
   writer.text(`X-Real-IP: ${exchange.clientIp}\r\n`);
-  if (!trusted || !isPassedOn(head, "x-forwarded-proto")) writer.text("X-Forwarded-Proto: http\r\n");
+  if (!trusted || !isPassedOn(head, "x-forwarded-proto")) writer.text(`X-Forwarded-Proto: ${settings.scheme}\r\n`);
   if (!trusted || !isPassedOn(head, "x-forwarded-port")) writer.text(`X-Forwarded-Port: ${settings.port}\r\n`);
   if (!trusted || !isPassedOn(head, "x-forwarded-host")) writer.text(`X-Forwarded-Host: ${exchange.authority}\r\n`);
 }
@@ -108,7 +108,7 @@ function forwardedLine(exchange: Exchange): string {
   const ip = exchange.peerIp;
   const node = ip.includes(":") ? `"[${ip}]"` : ip;
   const host = exchange.authority === "" ? "" : `;host="${exchange.authority}"`;
-  return `Forwarded: for=${node}${host};proto=http\r\n`;
+  return `Forwarded: for=${node}${host};proto=${exchange.settings.scheme}\r\n`;
 }
 
 function writeRequestIdLine(writer: ByteWriter, exchange: Exchange): void {

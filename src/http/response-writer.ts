@@ -21,7 +21,7 @@ export function writeResponseHead(
   response: ResponseHead,
   body: { readonly coding: BodyCoding; readonly keepsChunks: boolean },
   connection: ConnectionLine,
-  dateLine: string,
+  ownLines: string,
 ): void {
   const { head } = response;
   writer.clear();
@@ -30,7 +30,7 @@ export function writeResponseHead(
   if (head.minorVersion === 0) writer.bytes[MINOR_VERSION] = ONE;
   writeHeadFields(writer, head);
   if (body.coding === "chunk") writer.text("Transfer-Encoding: chunked\r\n");
-  if (!head.hasDate) writer.text(dateLine);
+  if (ownLines !== "") writer.text(ownLines);
   if (connection !== "") writer.text(connection);
   if (response.appended !== "") writer.text(response.appended);
   writer.text("\r\n");
@@ -52,11 +52,11 @@ export function writeOwnAnswer(
   writer: ByteWriter,
   answer: { readonly status: number; readonly headers: string; readonly body: string; readonly withBody: boolean },
   connection: ConnectionLine,
-  dateLine: string,
+  ownLines: string,
 ): void {
   const body = Buffer.from(answer.body);
   writer.clear();
-  writer.text(`HTTP/1.1 ${answer.status} ${reasonPhrase(answer.status)}\r\n${dateLine}${answer.headers}`);
+  writer.text(`HTTP/1.1 ${answer.status} ${reasonPhrase(answer.status)}\r\n${ownLines}${answer.headers}`);
   const bodiless = answer.status < 200 || answer.status === 204 || answer.status === 304;
   if (!bodiless) writer.text(`Content-Length: ${body.length}\r\n`);
   writer.text(`${connection}\r\n`);

@@ -5,6 +5,7 @@ import type { Filter } from "../filters/definition.ts";
 import type { Pool } from "../pools/pool.ts";
 import type { RequestView } from "../routing/request-view.ts";
 import type { Router } from "../routing/router.ts";
+import type { ListenerTls } from "../tls/listener-tls.ts";
 import type { TimeoutsConfig } from "./schema.ts";
 
 /** What a route does with a request that it matched. */
@@ -32,8 +33,14 @@ export interface Route {
 export interface ListenerSnapshot {
   readonly name: string;
   readonly port: number;
+  /** Whether clients may speak HTTP/2. */
+  readonly http2: boolean;
+  readonly scheme: "http" | "https";
+  /** A header line for every answer, with its line break; "" for none. */
+  readonly hstsLine: string;
   /** Ready-made lines that tell endpoints the scheme and port, from behind the client's address on. */
   readonly forwardedLines: string;
+  readonly tls: ListenerTls | undefined;
   readonly proxyProtocol: { readonly from: NetworkSet; readonly timeoutMs: number } | undefined;
   readonly router: Router<Route>;
   readonly trustedProxies: NetworkSet | undefined;

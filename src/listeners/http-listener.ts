@@ -1,8 +1,9 @@
-/** Accepts connections for one HTTP listener and hands them to http/. */
+/** Accepts connections for one HTTP listener and hands them to http/: to HTTP/2 those that have agreed on it in TLS. */
 import type { Socket } from "bun";
 import type { SharedCounters } from "../base/shared-counters.ts";
 import { ClientConnection, type ListenerState } from "../http/client-connection.ts";
 import type { HttpContext } from "../http/context.ts";
+import { Http2Connection } from "../http/http2/http2-connection.ts";
 import type { ListenerSnapshot } from "../http/snapshot.ts";
 import type { Connection } from "../transport/connection.ts";
 import type { Origin } from "../transport/origin.ts";
@@ -13,7 +14,9 @@ const BUSY = Buffer.from(
   `HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nRetry-After: 5\r\nContent-Length: ${BUSY_BODY.length}\r\nConnection: close\r\n\r\n${BUSY_BODY}`,
 );
 
-export class HttpListener extends StreamListener<ClientConnection, ListenerSnapshot> implements ListenerState {
+type HttpClient = ClientConnection | Http2Connection;
+
+export class HttpListener extends StreamListener<HttpClient, ListenerSnapshot> implements ListenerState {
   readonly #context: HttpContext;
 
   constructor(
@@ -27,14 +30,27 @@ export class HttpListener extends StreamListener<ClientConnection, ListenerSnaps
     this.#context = context;
   }
 
-  protected override create(origin: Origin): ClientConnection {
-    return new ClientConnection(this.#context, this, origin);
+  protected override create(origin: Origin): HttpClient {
+    return origin.tls?.protocols[0] === "h2"
+      ? new Http2Connection(this.#context, this, origin)
+      : new ClientConnection(this.#context, this, origin);
   }
 
-  /** It begins with its first byte. */
-  protected override begin(): void {}
+  /** HTTP/1.1 begins with its first byte; HTTP/2 says hello. */
+  protected override begin(connection: HttpClient): void {
+    if (connection instanceof Http2Connection) connection.begin();
+  }
 
-  protected override drainConnection(connection: ClientConnection): void {
+  /** The first bytes were HTTP/2's preface: the client knew beforehand that we speak it (RFC 9113 section 3.3). */
+  switchToHttp2(connection: ClientConnection, bytes: Buffer): void {
+    const socket = connection.detach();
+    if (socket === undefined) return;
+    const successor = new Http2Connection(this.#context, this, connection.origin);
+    this.replace(connection, successor, socket);
+    successor.onData(bytes);
+  }
+
+  protected override drainConnection(connection: HttpClient): void {
     connection.drain();
   }
 

@@ -1,6 +1,7 @@
 /** A listener: an address, port and protocol that clients connect to. */
 import { z } from "zod";
 import { byteSize, duration } from "../base/schema.ts";
+import { listenerTlsSchema } from "../tls/schema.ts";
 
 const common = {
   address: z.string().min(1).describe("Where to listen: `:8080` (all addresses), `127.0.0.1:8080`, `[::1]:8080`."),
@@ -28,10 +29,17 @@ const common = {
     .describe("Take the client's address from the PROXY protocol header of a trusted load balancer in front."),
 };
 
+const tls = listenerTlsSchema.optional();
+
 const http = z.strictObject({
   protocol: z.literal("http").default("http").describe("HTTP: balanced by request."),
   ...common,
   pool: z.string().optional().describe("Where requests go that no route matches; without it they get 404."),
+  tls: tls.describe("Speak HTTPS with clients."),
+  http2: z
+    .boolean()
+    .default(true)
+    .describe("Speak HTTP/2 with clients that want it: by ALPN in TLS, else by prior knowledge."),
   maxRequestsPerConnection: z
     .int()
     .min(1)
@@ -89,6 +97,7 @@ const tcp = z.strictObject({
   protocol: z.literal("tcp").describe("Any protocol over TCP: balanced by connection, passed through byte for byte."),
   ...common,
   pool: z.string().optional().describe("Where connections go that no route matches; without it they are closed."),
+  tls: tls.describe("Speak TLS with clients; endpoints get what is in it. Without it TLS is passed through."),
   timeouts: z
     .strictObject({
       hello: duration({ min: 10 })

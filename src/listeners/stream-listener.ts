@@ -1,15 +1,20 @@
 /** What TCP and HTTP listeners share: accepting, and limits on the number of connections that hold over all workers. */
-import type { Socket, SocketHandler, TCPSocketListener } from "bun";
+import type { Socket, TCPSocketListener } from "bun";
 import type { Clock } from "../base/clock.ts";
 import type { NetworkSet } from "../base/ip.ts";
 import { type CounterKey, counterKey, type SharedCounters } from "../base/shared-counters.ts";
 import type { Log } from "../observability/log.ts";
 import { LISTENER, type MetricsWriter } from "../observability/metrics-table.ts";
 import type { ProxyHeader } from "../protocols/proxy-protocol/header.ts";
+import { type ListenerTls, listensAlike } from "../tls/listener-tls.ts";
+import { serverNameHandler } from "../tls/server-name.ts";
 import { type Connection, connectionHandlers, plainIp } from "../transport/connection.ts";
 import type { DeadlineSweep } from "../transport/deadlines.ts";
+import { closeDescriptor, duplicateDescriptor } from "../transport/listening-socket.ts";
 import { type Origin, plainOrigin } from "../transport/origin.ts";
+import { HandshakeConnection, type HandshakeOwner } from "./handshake-connection.ts";
 import { PrefaceConnection, type PrefaceOwner } from "./preface-connection.ts";
+import { answerPlainHttp, tlsViewOf } from "./tls-socket.ts";
 
 export interface ConnectionLimits {
   /** Over all workers; likewise the next. */
@@ -26,6 +31,7 @@ export interface ListenerContext {
 
 interface Settings {
   readonly name: string;
+  readonly tls: ListenerTls | undefined;
   readonly proxyProtocol: ProxyProtocolSettings | undefined;
   /** First cell of the listener's row in the metrics. */
   readonly cells: number;
@@ -43,18 +49,24 @@ interface Counted {
 }
 
 const MAX_KEYS = 4_096;
-/** Connections of trusted proxies that have not said yet for whom they are; per worker. */
-const MAX_PREFACES = 4_096;
+/** Connections that have not shown yet who they are; per worker. */
+const MAX_BEGINNING = 8_192;
 
-export abstract class StreamListener<Accepted extends Connection, Snapshot extends Settings> implements PrefaceOwner {
+export abstract class StreamListener<Accepted extends Connection, Snapshot extends Settings>
+  implements PrefaceOwner, HandshakeOwner
+{
   settings: Snapshot;
   readonly #context: ListenerContext;
   readonly #counters: SharedCounters;
   readonly #listenerKey: CounterKey;
   readonly #keys = new Map<string, CounterKey>();
   readonly #open = new Map<Accepted, Counted>();
-  readonly #prefaces = new Set<PrefaceConnection>();
-  readonly #server: TCPSocketListener<Connection>;
+  /** Accepted, but still showing who they are. */
+  readonly #beginning = new Set<PrefaceConnection | HandshakeConnection>();
+  /** Kept beside the one that accepts, so that accepting can begin anew with other certificates. */
+  readonly #descriptor: number;
+  #server: TCPSocketListener<Connection>;
+  #stopped = false;
   #limits: ConnectionLimits;
   /** False between prepare and commit: what is accepted meanwhile waits unread. */
   #serving = false;
@@ -72,9 +84,24 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
     this.#context = context;
     this.#counters = counters;
     this.#listenerKey = counterKey(`listener ${settings.name}`);
-    const handlers: SocketHandler<Connection> = { ...connectionHandlers, open: (socket) => this.#accept(socket) };
+    this.#descriptor = descriptor;
+    this.#server = this.#listen();
+  }
+
+  #listen(): TCPSocketListener<Connection> {
+    const { tls } = this.settings;
+    const handlers = {
+      ...connectionHandlers,
+      open: (socket: Socket<Connection>) => this.#accept(socket),
+      ...(tls !== undefined && {
+        serverName: serverNameHandler(() => (this.settings.tls ?? tls).selector),
+        handshake: (socket: Socket<Connection>, done: boolean, error: Error | null) =>
+          this.#handshaken(socket, done, error),
+      }),
+    };
     // The types do not know `fd`, which takes over a listening socket.
-    this.#server = Bun.listen<Connection>({ fd: descriptor, allowHalfOpen: true, socket: handlers } as never);
+    const options = { fd: duplicateDescriptor(this.#descriptor), allowHalfOpen: true, socket: handlers };
+    return Bun.listen<Connection>((tls === undefined ? options : { ...options, tls: tls.options }) as never);
   }
 
   protected abstract create(origin: Origin): Accepted;
@@ -91,8 +118,15 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
 
   /** Serves from now on, with these settings. */
   serve(settings: Snapshot, limits: ConnectionLimits): void {
+    const listensOn = listensAlike(this.settings.tls, settings.tls);
     this.settings = settings;
     this.#limits = limits;
+    if (!listensOn) {
+      // The new one first: connections that wait are then accepted by the one or the other.
+      const before = this.#server;
+      this.#server = this.#listen();
+      before.stop(false);
+    }
     if (this.#serving) return;
     this.#serving = true;
     for (const connection of [...this.#open.keys()]) {
@@ -108,12 +142,28 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
 
   /** Accepts no more. Connections that are open live on until `closeConnections`. */
   stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
     this.#server.stop(false);
+    closeDescriptor(this.#descriptor);
   }
 
   closeConnections(): void {
-    for (const preface of [...this.#prefaces]) preface.abort();
+    for (const beginning of [...this.#beginning]) beginning.abort();
     for (const connection of [...this.#open.keys()]) connection.close();
+  }
+
+  /** Another connection goes on with the socket, in the place that this one was counted in for. */
+  protected replace(connection: Accepted, successor: Accepted, socket: Socket<Connection>): void {
+    const counted = this.#open.get(connection);
+    if (counted === undefined) return;
+    this.#open.delete(connection);
+    this.#open.set(successor, counted);
+    this.#context.sweep.remove(connection);
+    this.#context.sweep.add(successor);
+    socket.data = successor;
+    successor.attach(socket);
+    this.begin(successor);
   }
 
   connectionClosed(connection: Accepted): void {
@@ -127,7 +177,7 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
 
   /** The PROXY header is there: from here on it is as if the client itself had connected. */
   prefaceRead(preface: PrefaceConnection, header: ProxyHeader, rest: Buffer): void {
-    this.#forgetPreface(preface);
+    this.#forget(preface);
     const socket = preface.detach();
     if (socket === undefined) return;
     const { addresses, tlvs } = header;
@@ -143,33 +193,65 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
   }
 
   prefaceFailed(preface: PrefaceConnection, reason: string): void {
-    this.#forgetPreface(preface);
+    this.#forget(preface);
     this.#context.metrics.add(this.settings.cells + LISTENER.rejected, 1);
     this.#context.log.warn("connection refused", { listener: this.settings.name, from: preface.ip, reason });
   }
 
+  handshakeEnded(connection: HandshakeConnection, reason: string): void {
+    this.#forget(connection);
+    this.#context.metrics.add(this.settings.cells + LISTENER.rejected, 1);
+    this.#context.log.debug("handshake failed", { listener: this.settings.name, from: connection.ip, reason });
+  }
+
   #accept(socket: Socket<Connection>): void {
     const ip = plainIp(socket.remoteAddress);
-    const { proxyProtocol } = this.settings;
-    if (proxyProtocol?.from.has(ip) !== true) {
-      this.#admit(socket, plainOrigin(ip));
-      return;
-    }
-    if (this.#prefaces.size >= MAX_PREFACES) {
+    const { proxyProtocol, tls } = this.settings;
+    const now = this.#context.clock.now();
+    if (tls !== undefined) this.#begin(socket, new HandshakeConnection(this, ip, now + tls.handshakeTimeoutMs));
+    else if (proxyProtocol?.from.has(ip) === true)
+      this.#begin(socket, new PrefaceConnection(this, ip, now + proxyProtocol.timeoutMs));
+    else this.#admit(socket, plainOrigin(ip));
+  }
+
+  #begin(socket: Socket<Connection>, connection: PrefaceConnection | HandshakeConnection): void {
+    if (this.#beginning.size >= MAX_BEGINNING) {
       this.#context.metrics.add(this.settings.cells + LISTENER.rejected, 1);
       socket.terminate();
       return;
     }
-    const preface = new PrefaceConnection(this, ip, this.#context.clock.now() + proxyProtocol.timeoutMs);
-    this.#prefaces.add(preface);
-    socket.data = preface;
-    preface.attach(socket);
-    this.#context.sweep.add(preface);
+    this.#beginning.add(connection);
+    socket.data = connection;
+    connection.attach(socket);
+    this.#context.sweep.add(connection);
   }
 
-  #forgetPreface(preface: PrefaceConnection): void {
-    this.#prefaces.delete(preface);
-    this.#context.sweep.remove(preface);
+  #forget(connection: PrefaceConnection | HandshakeConnection): void {
+    this.#beginning.delete(connection);
+    this.#context.sweep.remove(connection);
+  }
+
+  #handshaken(socket: Socket<Connection>, done: boolean, error: Error | null): void {
+    const connection = socket.data;
+    const { tls } = this.settings;
+    if (!(connection instanceof HandshakeConnection) || tls === undefined) return;
+    if (!done) {
+      if (error?.message.includes("HTTP_REQUEST") === true) answerPlainHttp(socket);
+      this.handshakeEnded(connection, error?.message ?? "the handshake failed");
+      connection.settle();
+      socket.terminate();
+      return;
+    }
+    const view = tlsViewOf(socket, tls.asksForCertificate);
+    // The runtime closes by itself after this handler, when the certificate is not good.
+    if (tls.options.rejectUnauthorized && view.clientCertificate?.verified !== true) {
+      this.handshakeEnded(connection, `client certificate: ${view.clientCertificate?.failure ?? "none was shown"}`);
+      connection.settle();
+      return;
+    }
+    connection.settle();
+    this.#forget(connection);
+    this.#admit(socket, { ...plainOrigin(connection.ip), tls: view });
   }
 
   /** Counts the connection in and lets it begin; undefined when there is no room for it. */

@@ -12,7 +12,7 @@ export function compileRedirect(to: string): (request: RequestView) => string {
 function placeholder(part: string, template: string): (request: RequestView) => string {
   switch (part) {
     case "{scheme}":
-      return () => "http";
+      return (request) => request.scheme;
     case "{host}":
       return (request) => request.host;
     case "{path}":

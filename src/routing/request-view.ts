@@ -5,6 +5,8 @@ export interface RequestView {
   /** Undefined when the client does not use TLS, or when nobody has looked. */
   readonly tls: TlsView | undefined;
   readonly method: string;
+  /** `http` or `https`: the listener's, or what a trusted proxy says of the client's connection; "" where there is none. */
+  readonly scheme: string;
   /** Lower case, without port; "" when absent. */
   readonly host: string;
   /** As sent, up to the "?"; never decoded. */

@@ -10,6 +10,7 @@ function request(target: string, more: Partial<RequestView> & { headers?: Record
   const parameters = new URLSearchParams(query);
   return {
     method: "GET",
+    scheme: "http",
     host: "example.com",
     path,
     query,

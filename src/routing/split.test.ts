@@ -40,7 +40,7 @@ describe("a split", () => {
 });
 
 describe("a redirect", () => {
-  const view = { host: "example.com", path: "/a/b", query: "x=1" } as RequestView;
+  const view = { scheme: "https", host: "example.com", path: "/a/b", query: "x=1" } as RequestView;
   test("fills in what it names", () =>
     expect(compileRedirect("https://{host}{path}{query}")(view)).toBe("https://example.com/a/b?x=1"));
   test("leaves out the question mark without a query", () =>

@@ -11,6 +11,8 @@ export class HelloReader {
     this.bytes = this.bytes.length === 0 ? piece : Buffer.concat([this.bytes, piece]);
     const hello = parseClientHello(this.bytes, this.bytes.length);
     if (hello === MORE) return "more";
-    return "error" in hello ? "bad" : { serverName: hello.serverName, protocols: hello.alpn };
+    return "error" in hello
+      ? "bad"
+      : { serverName: hello.serverName, protocols: hello.alpn, version: "", clientCertificate: undefined };
   }
 }

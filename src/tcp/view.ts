@@ -5,6 +5,7 @@ import type { TlsView } from "../transport/origin.ts";
 export function connectionView(clientIp: string, tls: TlsView | undefined): RequestView {
   return {
     method: "",
+    scheme: "",
     host: tls?.serverName ?? "",
     path: "",
     query: "",

@@ -35,6 +35,7 @@ const libc = dlopen("libc.so.6", {
   listen: { args: ["i32", "i32"], returns: "i32" },
   getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
   close: { args: ["i32"], returns: "i32" },
+  dup: { args: ["i32"], returns: "i32" },
   __errno_location: { args: [], returns: "ptr" },
 }).symbols;
 
@@ -70,6 +71,13 @@ export function portOf(descriptor: number): number {
   const address = new Uint8Array(28);
   libc.getsockname(descriptor, ptr(address), ptr(new Uint32Array([address.length])));
   return ((address[2] as number) << 8) | (address[3] as number);
+}
+
+/** Another descriptor for the same socket. Throws an EvenkeelError when there are too many open. */
+export function duplicateDescriptor(descriptor: number): number {
+  const duplicate = libc.dup(descriptor);
+  if (duplicate < 0) throw failure("cannot duplicate a socket");
+  return duplicate;
 }
 
 export function closeDescriptor(descriptor: number): void {

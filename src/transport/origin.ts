@@ -6,6 +6,23 @@ export interface TlsView {
   readonly serverName: string;
   /** The protocols the client offers (ALPN), most wanted first. */
   readonly protocols: readonly string[];
+  /** `TLSv1.3`; "" when TLS is passed through. */
+  readonly version: string;
+  /** What the client has shown; undefined when it has shown none, or was not asked. */
+  readonly clientCertificate: PeerCertificate | undefined;
+}
+
+/** Who a peer is, from its certificate. */
+export interface PeerCertificate {
+  /** Nothing below is to be believed without. */
+  readonly verified: boolean;
+  /** Why it is not verified; "" when it is. */
+  readonly failure: string;
+  /** RFC 4514: `CN=app,O=Example`. */
+  readonly subject: string;
+  readonly alternativeNames: readonly { readonly kind: string; readonly value: string }[];
+  /** SHA-256 in lower case hexadecimal digits. */
+  readonly fingerprint256: string;
 }
 
 /** An end of a connection. */

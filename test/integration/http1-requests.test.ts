@@ -10,7 +10,7 @@ let balancer: Balancer;
 beforeAll(() => {
   endpoint = startEchoEndpoint();
   balancer = startBalancer({
-    listeners: { web: { address: "127.0.0.1:0" } },
+    listeners: { web: { address: "127.0.0.1:0", http2: false } },
     routes: [
       { match: { pathPrefix: "/admin" }, respond: { status: 403, body: "no\n" } },
       { match: { pathPrefix: "/small" }, pool: "app", maxBodySize: "8B" },

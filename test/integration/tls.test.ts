@@ -361,8 +361,8 @@ async function connect(port: number, args: readonly string[]): Promise<Seen> {
     stdout: "pipe",
     stderr: "pipe",
   });
-  client.stdin.write("hello\n");
-  client.stdin.flush();
+  void client.stdin.write("hello\n");
+  void client.stdin.flush();
   const errors = new Response(client.stderr).text();
   const limit = setTimeout(() => client.kill(), 10_000);
   let output = "";

@@ -1,4 +1,5 @@
 /** A data path in this process, with real sockets on both sides, for tests of what goes over the wire. */
+import { CertificateStore } from "../../src/app/certificate-store.ts";
 import { createDataPath } from "../../src/app/create-data-path.ts";
 import type { DataPath } from "../../src/app/data-path.ts";
 import { privateMemory, type SharedTables } from "../../src/app/memory.ts";
@@ -42,11 +43,12 @@ export function startBalancer(input: ConfigInput, options: BalancerOptions = {})
     random: seededRandom(1),
     log: silentLog,
   });
+  const store = new CertificateStore({ clock: systemClock, timers: systemTimers, log: silentLog, onChange: () => {} });
   const rows = new Map<string, number>();
   const descriptor = openListeningSocket("127.0.0.1", 0);
   let generation = 0;
   const serve = (config: Config, descriptors: Record<string, number>): void => {
-    dataPath.prepare(updateOf(config, ++generation, rows, tables), descriptors);
+    dataPath.prepare(updateOf(config, ++generation, rows, tables, store.load(config)), descriptors);
     dataPath.commit();
   };
   const first = configSchema.parse({ accessLog: false, ...input });
@@ -63,7 +65,10 @@ export function startBalancer(input: ConfigInput, options: BalancerOptions = {})
     },
     requests: () => tables.metrics.read("listener", 0, LISTENER.requests),
     reload: (next) => serve(configSchema.parse({ accessLog: false, ...next }), {}),
-    stop: () => dataPath.close(),
+    stop: () => {
+      store.close();
+      return dataPath.close();
+    },
   };
 }
 
@@ -72,6 +77,7 @@ function updateOf(
   generation: number,
   rows: Map<string, number>,
   tables: SharedTables,
+  certificates: ReturnType<CertificateStore["load"]>,
 ): Parameters<DataPath["prepare"]>[0] {
   const endpoints = Object.fromEntries(
     Object.entries(config.pools).map(([pool, { endpoints: list }]) => [
@@ -95,6 +101,7 @@ function updateOf(
     generation,
     config,
     endpoints,
+    certificates,
     rows: {
       listeners: numbered(listeners),
       routes: numbered([...routes, ...listeners.map((name) => `${name}-default`)]),

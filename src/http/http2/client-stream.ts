@@ -46,6 +46,9 @@ interface Waiting {
   readonly end: number;
 }
 
+/** How much of a request that is answered already is read and thrown away, and for how long. */
+const LINGER_MS = 2_000;
+const LINGER_BYTES = 4 * 1_048_576;
 const CHUNK_END = Buffer.from("\r\n");
 const NOTHING = Buffer.alloc(0);
 const NO_HEAD = Buffer.from("GET / HTTP/1.1\r\n\r\n");
@@ -65,6 +68,7 @@ export class ClientStream implements ClientSide, Deadline {
   #answered = false;
   #bodyPaused = false;
   #owed = 0;
+  #discarded = 0;
   #chunked = false;
   /** An upgrade was agreed on: DATA is no HTTP any more (RFC 8441 section 5). */
   #tunnel = false;
@@ -84,9 +88,9 @@ export class ClientStream implements ClientSide, Deadline {
     const { context, settings } = this.#connection;
     const head = takeHead(bytes, 0);
     const result = parseRequestHead(head, bytes.length, settings.limits);
+    const problem = result === BAD ? head.error : result === MORE ? "E_BAD_HEADER" : inspectRequest(head);
     const exchange = new Exchange(context, settings, this, head, nowMs);
     this.#exchange = exchange;
-    const problem = result === BAD ? head.error : result === MORE ? "E_BAD_HEADER" : inspectRequest(head);
     if (problem !== undefined) return refuse(exchange, problem);
     if (exchange.form === "bad") return refuse(exchange, "E_BAD_TARGET");
     if (exchange.form === "authority") return refuse(exchange, "E_CONNECT_REFUSED");
@@ -110,7 +114,7 @@ export class ClientStream implements ClientSide, Deadline {
   onData(bytes: Buffer, start: number, end: number): string | undefined {
     const exchange = this.#exchange;
     if (exchange === undefined || exchange.finished) {
-      this.#connection.giveBack(this, end - start);
+      this.#discard(end - start);
       return undefined;
     }
     exchange.nowMs = this.#connection.context.clock.now();
@@ -134,6 +138,7 @@ export class ClientStream implements ClientSide, Deadline {
   onEnd(trailers: string): string | undefined {
     this.state = afterPeerEnded(this.state);
     const exchange = this.#exchange;
+    if (this.state === STREAM.closed) this.#connection.streamDone(this);
     if (exchange === undefined || exchange.finished) return undefined;
     exchange.nowMs = this.#connection.context.clock.now();
     if (this.#tunnel) exchange.attempt?.onClientEnd();
@@ -175,9 +180,8 @@ export class ClientStream implements ClientSide, Deadline {
       if (exchange !== undefined) abandon(exchange, "E_CLIENT_STALLED");
       this.#exchange = undefined;
       this.#connection.reset(this, H2_ERROR.cancel);
-    } else if (exchange !== undefined && !exchange.body.complete && !this.#bodyPaused) {
-      breakOff(exchange, "E_BODY_TIMEOUT");
-    }
+    } else if (exchange === undefined) this.#connection.reset(this, H2_ERROR.noError);
+    else if (!exchange.body.complete && !this.#bodyPaused) breakOff(exchange, "E_BODY_TIMEOUT");
   }
 
   // ---- The answer (ClientSide)
@@ -210,8 +214,8 @@ export class ClientStream implements ClientSide, Deadline {
 
   sendHead(response: ResponseHead, body: Buffer, start: number, end: number): void {
     const { head, framing, appended } = response;
-    const { context } = this.#connection;
-    const date = head.hasDate ? "" : context.date.line();
+    const { context, settings } = this.#connection;
+    const date = (head.hasDate ? "" : context.date.line()) + settings.hstsLine;
     if (head.status === 101) {
       this.#tunnel = true;
       this.#connection.writeHead(this, head, 200, date + withoutUpgrade(appended), false);
@@ -245,7 +249,8 @@ export class ClientStream implements ClientSide, Deadline {
     const exchange = this.#exchange;
     const withBody = !bodiless && bytes.length > 0 && exchange?.isHeadRequest !== true;
     const length = bodiless ? "" : `content-length: ${bytes.length}\r\n`;
-    const lines = this.#connection.context.date.line() + headers + length;
+    const { context, settings } = this.#connection;
+    const lines = context.date.line() + settings.hstsLine + headers + length;
     this.#connection.writeHead(this, undefined, status, lines, !withBody);
     if (withBody) this.sendBody(bytes, 0, bytes.length);
     else this.state = afterWeEnded(this.state);
@@ -310,9 +315,18 @@ export class ClientStream implements ClientSide, Deadline {
       else this.#connection.writeEnd(this);
       this.state = afterWeEnded(this.state);
     }
-    // The answer is whole although the request is not: the client may stop sending (RFC 9113 section 8.1).
-    if (this.state === STREAM.halfClosedLocal) this.#connection.reset(this, H2_ERROR.noError);
-    else this.#connection.streamDone(this);
+    if (this.state === STREAM.closed) this.#connection.streamDone(this);
+    else this.deadlineMs = this.#connection.context.clock.now() + LINGER_MS;
+  }
+
+  /**
+   * The answer is whole although the request is not. We could tell the client to stop (RFC 9113 section 8.1), but some
+   * then forget the answer: so what still comes is thrown away for a while, and told to stop only then.
+   */
+  #discard(bytes: number): void {
+    this.#connection.giveBack(this, bytes);
+    this.#discarded += bytes;
+    if (this.#discarded > LINGER_BYTES) this.#connection.reset(this, H2_ERROR.noError);
   }
 
   /** Which silence is the client's fault, and how long it may last. */

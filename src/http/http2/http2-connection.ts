@@ -7,12 +7,13 @@ import { ABUSE, type AbuseKind, AbuseLimits } from "../../protocols/http2/abuse-
 import { inspectRequest, inspectTrailers, RequestFields } from "../../protocols/http2/field-rules.ts";
 import { ReceiveWindow, SendWindow } from "../../protocols/http2/flow-window.ts";
 import type { FrameHandler } from "../../protocols/http2/frame-handler.ts";
-import { DEFAULT_READER_LIMITS, FrameReader } from "../../protocols/http2/frame-reader.ts";
+import { FrameReader } from "../../protocols/http2/frame-reader.ts";
 import * as frames from "../../protocols/http2/frame-writers.ts";
 import { DEFAULT_WINDOW, FLAG, FRAME, H2_ERROR, MIN_MAX_FRAME_BYTES, SETTING } from "../../protocols/http2/frames.ts";
 import { HeaderList } from "../../protocols/http2/header-list.ts";
 import { COMPRESSION_FAILED, DECODED, type DecodeResult, HpackDecoder } from "../../protocols/http2/hpack-decoder.ts";
 import { HpackEncoder } from "../../protocols/http2/hpack-encoder.ts";
+import { DEFAULT_READER_LIMITS } from "../../protocols/http2/reader-options.ts";
 import { StreamIds } from "../../protocols/http2/stream-ids.ts";
 import {
   CLOSED_BY,
@@ -438,7 +439,8 @@ export class Http2Connection extends Connection implements FrameHandler, StreamC
   }
 
   /** The client broke a rule that concerns one stream only. Doing that often is abuse: it makes us work and costs nothing. */
-  #failStream(stream: ClientStream, code: number, _reason: string): void {
+  #failStream(stream: ClientStream, code: number, reason: string): void {
+    this.context.log.debug("HTTP/2 stream reset", { client: this.origin.clientIp, reason });
     if (!this.#count(ABUSE.reset)) return;
     this.#forget(stream, CLOSED_BY.ourReset);
     stream.onReset();

@@ -1,0 +1,46 @@
+/** A connection in the middle of its TLS handshake: bounded in time, and refused in words the other side understands. */
+import { Connection } from "../transport/connection.ts";
+
+export interface HandshakeOwner {
+  /** It was closed, or took too long. */
+  handshakeEnded(connection: HandshakeConnection, reason: string): void;
+}
+
+export class HandshakeConnection extends Connection {
+  readonly ip: string;
+  readonly #owner: HandshakeOwner;
+  #settled = false;
+
+  constructor(owner: HandshakeOwner, ip: string, deadlineMs: number) {
+    super();
+    this.#owner = owner;
+    this.ip = ip;
+    this.deadlineMs = deadlineMs;
+  }
+
+  /** Takes the socket away: the handshake is done, or has failed and been dealt with. */
+  settle(): ReturnType<Connection["detach"]> {
+    this.#settled = true;
+    return this.detach();
+  }
+
+  /** Nothing comes before the handshake is done. */
+  override onData(): void {}
+  override onDrain(): void {}
+  override onPeerEnd(): void {}
+
+  override onClose(): void {
+    this.#end("the connection was closed in the handshake");
+  }
+
+  override onDeadline(): void {
+    this.#end("the handshake took too long");
+    this.abort();
+  }
+
+  #end(reason: string): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#owner.handshakeEnded(this, reason);
+  }
+}
