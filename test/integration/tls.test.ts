@@ -226,6 +226,21 @@ else {
       expect((await connect(without.port, ["-servername", "both.test", "-sess_in", file])).reused).toBe(false);
     });
 
+    test("the runtime does not share ticket keys: the day this fails, workers can", async () => {
+      const ticketKeys = Buffer.alloc(48, 7);
+      const { certificatePem: cert, keyPem: key } = pairs.main;
+      const socket = { data: (connection: TestSocket) => void connection.write("ok\n"), error() {} };
+      const listeners = [0, 1].map(() =>
+        Bun.listen({ hostname: "127.0.0.1", port: 0, tls: { cert, key, ticketKeys }, socket } as never),
+      ) as { port: number; stop(force: boolean): void }[];
+      const file = `${authority.folder}/shared.pem`;
+      const [one, other] = listeners.map(({ port }) => port) as [number, number];
+      await connect(one, ["-tls1_3", "-sess_out", file]);
+      expect((await connect(one, ["-tls1_3", "-sess_in", file])).reused).toBe(true);
+      expect((await connect(other, ["-tls1_3", "-sess_in", file])).reused).toBe(false);
+      for (const listener of listeners) listener.stop(true);
+    });
+
     test("a new certificate counts for the next handshake; open connections live on", async () => {
       const server = serve();
       const settings = { verify: true, caPem: authority.caPem, serverName: "both.test", protocols: [] };
