@@ -1,12 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { FakeClock } from "../../base/fake-clock.ts";
 import { seededRandom } from "../../base/random.ts";
 import { silentLog } from "../../observability/log.ts";
 import { createSelfSigned, type PemPair } from "../self-signed.ts";
-import { type Challenge, ChallengeTable } from "./challenges.ts";
 import { AcmeManager, type AcmeManagerOptions } from "./manager.ts";
 import { AcmeError } from "./problem.ts";
 import { AcmeStore } from "./store.ts";
@@ -225,86 +224,6 @@ describe("certificates that are got and renewed", () => {
     await settle();
     await orders[0]?.issue();
     expect(got).toEqual(["a.test"]);
-  });
-});
-
-describe("the store", () => {
-  test("is closed to others, and says what is damaged", () => {
-    const parent = mkdtempSync(join(tmpdir(), "evenkeel-store-"));
-    const folder = join(parent, "deep", "acme");
-    const store = new AcmeStore(folder);
-    const account = { directory: DIRECTORY, url: `${DIRECTORY}/1`, keyPem: "key" };
-    store.writeAccount(account);
-    store.writeAccount({ ...account, url: `${DIRECTORY}/2` });
-    expect(store.readAccount(DIRECTORY)?.url).toBe(`${DIRECTORY}/2`);
-    expect(store.readAccount("https://other.test/dir")).toBeUndefined();
-    const [file, ...others] = readdirSync(join(folder, "accounts"));
-    expect(others).toEqual([]);
-    const path = join(folder, "accounts", file as string);
-    expect(statSync(path).mode & 0o777).toBe(0o600);
-    expect(statSync(folder).mode & 0o777).toBe(0o700);
-    writeFileSync(path, "{");
-    expect(() => store.readAccount(DIRECTORY)).toThrow(`${path}: the ACME account is damaged`);
-    writeFileSync(join(parent, "file"), "");
-    expect(() => new AcmeStore(join(parent, "file", "acme"))).toThrow("cannot keep ACME accounts and keys there");
-    rmSync(parent, { recursive: true });
-    expect(() => store.writeAccount(account)).toThrow("cannot be written");
-    expect(existsSync(parent)).toBe(false);
-  });
-
-  test("certificates go by their set of names, and names cannot lead out of the folder", () => {
-    const folder = mkdtempSync(join(tmpdir(), "evenkeel-store-"));
-    const store = new AcmeStore(folder);
-    const path = store.certificatePath(DIRECTORY, ["a.test", "b.test"]);
-    expect(store.certificatePath(DIRECTORY, ["a.test"])).not.toBe(path);
-    expect(store.certificatePath("https://other.test", ["a.test", "b.test"])).not.toBe(path);
-    store.writeCertificate(DIRECTORY, ["a.test", "b.test"], "pem");
-    expect(store.readCertificate(DIRECTORY, ["a.test", "b.test"])).toBe("pem");
-    expect(store.readCertificate(DIRECTORY, ["b.test", "a.test"])).toBe("pem");
-    expect(dirname(store.certificatePath(DIRECTORY, ["../../../etc/x"]))).toBe(join(folder, "certificates"));
-    rmSync(folder, { recursive: true });
-  });
-});
-
-describe("open challenges", () => {
-  const challenge = (type: Challenge["type"]): Challenge => ({
-    type,
-    name: "a.test",
-    token: "tok-1",
-    keyAuthorization: "tok-1.thumb",
-  });
-
-  test("are answered over HTTP for their token alone", () => {
-    const table = new ChallengeTable(() => 0);
-    const open = challenge("http-01");
-    table.present(open);
-    expect(table.openHttp).toBe(1);
-    expect(table.httpAnswer("/.well-known/acme-challenge/tok-1")).toBe("tok-1.thumb");
-    for (const path of [
-      "/",
-      "/.well-known/acme-challenge/",
-      "/.well-known/acme-challenge/tok-2",
-      "/.well-known/acme-challenge/tok-1/",
-      "/.well-known/acme-challenge/../tok-1",
-    ])
-      expect(table.httpAnswer(path)).toBeUndefined();
-    table.withdraw(open);
-    expect(table.httpAnswer("/.well-known/acme-challenge/tok-1")).toBeUndefined();
-  });
-
-  test("are answered in handshakes for their name alone, with one context", () => {
-    const table = new ChallengeTable(() => Date.UTC(2026, 0, 1));
-    const open = challenge("tls-alpn-01");
-    table.present(open);
-    expect(table.httpAnswer("/.well-known/acme-challenge/tok-1")).toBeUndefined();
-    const context = table.tlsContext("A.TEST");
-    expect(context).toBeDefined();
-    expect(table.tlsContext("a.test")).toBe(context as object);
-    expect(table.tlsContext("b.test")).toBeUndefined();
-    table.withdraw({ ...open, token: "older" });
-    expect(table.openTls).toBe(1);
-    table.withdraw(open);
-    expect(table.openTls).toBe(0);
   });
 });
 
