@@ -8,18 +8,12 @@ import { systemClock, systemTimers } from "../../src/base/clock.ts";
 import { FakeClock } from "../../src/base/fake-clock.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import { silentLog } from "../../src/observability/log.ts";
-import {
-  ACME_TLS_PROTOCOL,
-  type Challenge,
-  type ChallengeResponder,
-  ChallengeTable,
-} from "../../src/tls/acme/challenges.ts";
+import { type Challenge, type ChallengeResponder, ChallengeTable } from "../../src/tls/acme/challenges.ts";
 import { AcmeManager, type AcmeManagerOptions } from "../../src/tls/acme/manager.ts";
 import { AcmeStore } from "../../src/tls/acme/store.ts";
 import { createTransport } from "../../src/tls/acme/transport.ts";
 import type { Certificate } from "../../src/tls/certificate.ts";
-import { encodeProtocols } from "../../src/tls/secure-context.ts";
-import { createSelfSigned } from "../../src/tls/self-signed.ts";
+import { challengeListener } from "../support/challenge-listener.ts";
 import { freePort } from "../support/free-port.ts";
 import { hasPebble, type Pebble, startPebble } from "../support/pebble.ts";
 
@@ -269,26 +263,6 @@ async function until(done: () => boolean, manager: AcmeManager, clock?: FakeCloc
     await Bun.sleep(10);
   }
   throw new Error(`nothing came of it: ${JSON.stringify(manager.states())}`);
-}
-
-/** Shows the certificate of an open challenge, and nothing else. */
-function challengeListener(table: ChallengeTable, seen: string[]): { port: number; stop(force: boolean): void } {
-  const socket = {
-    serverName(_data: unknown, name: string) {
-      const context = table.tlsContext(name);
-      if (context !== undefined) seen.push(`tls-alpn-01 ${name}`);
-      return context ?? false;
-    },
-    data() {},
-    error() {},
-  };
-  const tls = { ...selfSignedTls(), ALPNProtocols: encodeProtocols([ACME_TLS_PROTOCOL]) };
-  return Bun.listen({ hostname: "127.0.0.1", port: 0, tls, socket } as never);
-}
-
-function selfSignedTls(): { cert: string; key: string } {
-  const { certificatePem, keyPem } = createSelfSigned(["unused.test"], Date.now());
-  return { cert: certificatePem, key: keyPem };
 }
 
 /** Paths under `folder`, with it, and their modes in octal digits. */

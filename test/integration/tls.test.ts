@@ -1,61 +1,22 @@
 /** What the runtime does with TLS on its sockets, as far as we rely on it: fails when a new version drops any of it. */
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { type Certificate, loadCertificate } from "../../src/tls/certificate.ts";
-import { CertificateSelector } from "../../src/tls/certificate-selector.ts";
-import {
-  type AuthenticatedSocket,
-  type ClientCertificate,
-  clientCertificateOf,
-} from "../../src/tls/client-certificate.ts";
+import type { ClientCertificate } from "../../src/tls/client-certificate.ts";
 import { ClientSessions } from "../../src/tls/client-sessions.ts";
-import {
-  type ClientTlsSettings,
-  clientTlsOptions,
-  createClientContext,
-  DEFAULT_SERVER_SETTINGS,
-  endpointHandshakeFailure,
-  type ServerTlsSettings,
-  serverTlsOptions,
-} from "../../src/tls/secure-context.ts";
-import { createSelfSigned, type PemPair } from "../../src/tls/self-signed.ts";
-import { serverNameHandler } from "../../src/tls/server-name.ts";
+import type { ClientTlsSettings, ServerTlsSettings } from "../../src/tls/secure-context.ts";
+import { createSelfSigned } from "../../src/tls/self-signed.ts";
 import { createAuthority, hasOpenssl, type IssuedPair } from "../support/openssl.ts";
-
-interface Handshake {
-  readonly ok: boolean;
-  readonly serverName: string | undefined;
-  readonly protocol: string | false;
-  readonly reused: boolean;
-  readonly client: ClientCertificate | undefined;
-}
-
-interface TlsServer {
-  readonly port: number;
-  readonly handshakes: Handshake[];
-  /** Pieces of data that got through to the application. */
-  received: number;
-  selector: CertificateSelector;
-  stop(): void;
-}
-
-interface ServerOptions {
-  readonly strictSni?: boolean;
-  readonly settings?: Partial<ServerTlsSettings>;
-  /** Accept plain, and begin TLS on the accepted socket. */
-  readonly upgrade?: boolean;
-}
-
-/** What of a socket is used here; the runtime's own type does not know all of it. */
-interface TestSocket extends AuthenticatedSocket {
-  readonly alpnProtocol: string | false;
-  getServername(): string | undefined;
-  isSessionReused(): boolean;
-  write(text: string): number;
-  end(): void;
-  terminate(): void;
-}
+import {
+  connect,
+  dial,
+  newSelector,
+  type ServerOptions,
+  shown,
+  startServer,
+  type TestSocket,
+  type TlsServer,
+  writePair,
+} from "../support/tls-peers.ts";
 
 if (!hasOpenssl()) console.log("skipped: openssl is not installed");
 else {
@@ -226,6 +187,21 @@ else {
       expect((await connect(without.port, ["-servername", "both.test", "-sess_in", file])).reused).toBe(false);
     });
 
+    test("the runtime does not share ticket keys: the day this fails, workers can", async () => {
+      const ticketKeys = Buffer.alloc(48, 7);
+      const { certificatePem: cert, keyPem: key } = pairs.main;
+      const socket = { data: (connection: TestSocket) => void connection.write("ok\n"), error() {} };
+      const listeners = [0, 1].map(() =>
+        Bun.listen({ hostname: "127.0.0.1", port: 0, tls: { cert, key, ticketKeys }, socket } as never),
+      ) as { port: number; stop(force: boolean): void }[];
+      const file = `${authority.folder}/shared.pem`;
+      const [one, other] = listeners.map(({ port }) => port) as [number, number];
+      await connect(one, ["-tls1_3", "-sess_out", file]);
+      expect((await connect(one, ["-tls1_3", "-sess_in", file])).reused).toBe(true);
+      expect((await connect(other, ["-tls1_3", "-sess_in", file])).reused).toBe(false);
+      for (const listener of listeners) listener.stop(true);
+    });
+
     test("a new certificate counts for the next handshake; open connections live on", async () => {
       const server = serve();
       const settings = { verify: true, caPem: authority.caPem, serverName: "both.test", protocols: [] };
@@ -292,6 +268,7 @@ else {
     });
   });
 }
+<<<<<<< HEAD
 
 function newSelector(
   certificates: readonly Certificate[],
@@ -435,3 +412,5 @@ function writePair(pair: PemPair, folder: string): IssuedPair {
 function shown({ certificatePath, keyPath }: IssuedPair): string[] {
   return ["-tls1_2", "-cert", certificatePath, "-key", keyPath];
 }
+=======
+>>>>>>> certificates

@@ -65,18 +65,24 @@ export async function startPebble(options: PebbleOptions): Promise<Pebble> {
     stderr: "ignore",
   });
   const directoryUrl = `https://127.0.0.1:${port}/dir`;
-  await untilAnswering(directoryUrl, certificatePem);
+  const stop = async (): Promise<void> => {
+    authority.kill();
+    names.kill();
+    await Promise.all([authority.exited, names.exited]);
+    rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    await untilAnswering(directoryUrl, certificatePem);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
   return {
     directoryUrl,
     caPem: certificatePem,
     rootPem: async () =>
       (await fetch(`https://127.0.0.1:${managementPort}/roots/0`, { tls: { ca: certificatePem } })).text(),
-    stop: async () => {
-      authority.kill();
-      names.kill();
-      await Promise.all([authority.exited, names.exited]);
-      rmSync(folder, { recursive: true, force: true });
-    },
+    stop,
   };
 }
 

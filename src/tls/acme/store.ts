@@ -69,8 +69,10 @@ export class AcmeStore {
 
   /** By authority and set of names, whatever their order. */
   certificatePath(directory: string, names: readonly string[]): string {
-    const id = shortHash([directory, ...[...names].sort()].join(" "));
-    return join(this.#folder, "certificates", `${(names[0] ?? "").slice(0, 100)}-${id}.pem`);
+    const sorted = [...names].sort();
+    const id = shortHash([directory, ...sorted].join(" "));
+    const readable = (sorted[0] ?? "").replaceAll(/[^a-z0-9.-]/g, "_").slice(0, 100);
+    return join(this.#folder, "certificates", `${readable}-${id}.pem`);
   }
 
   #accountPath(directory: string): string {
