@@ -23,6 +23,9 @@ import { DeadlineSweep } from "../transport/deadlines.ts";
 import { ConnectionPool } from "../upstreams/connection-pool.ts";
 import { Endpoint, type EndpointSpec } from "../upstreams/endpoint.ts";
 import type { EndpointTable } from "../upstreams/endpoint-table.ts";
+import { EndpointTls } from "../upstreams/endpoint-tls.ts";
+import { Http2Pool } from "../upstreams/http2/http2-pool.ts";
+import { at } from "./build-action.ts";
 import { buildSnapshots } from "./build-snapshot.ts";
 import { buildTcpSnapshots } from "./build-tcp.ts";
 import type { DataPath, WorkerUpdate } from "./data-path.ts";
@@ -50,6 +53,7 @@ interface Prepared {
   readonly update: WorkerUpdate;
   readonly pools: Map<string, PoolInUse>;
   readonly snapshots: Snapshots;
+  readonly endpointTls: ReadonlyMap<string, EndpointTls | undefined>;
   readonly added: Map<string, RunningListener>;
   readonly accessLog: AccessLog | undefined;
 }
@@ -65,6 +69,9 @@ interface PoolInUse extends Pool {
   retryAttempts: number;
   key: Pool["key"];
   config: PoolConfig;
+  tls: EndpointTls | undefined;
+  /** What connections to its endpoints are made with: when it changes, they are all made anew. */
+  wire: string;
 }
 
 class WorkerDataPath implements DataPath {
@@ -107,9 +114,12 @@ class WorkerDataPath implements DataPath {
       http: buildSnapshots(update, pools, random, previous),
       tcp: buildTcpSnapshots(update, pools, random, previous),
     };
+    const endpointTls = new Map(
+      Object.entries(update.config.pools).map(([name, pool]) => [name, buildTls(name, pool)]),
+    );
     const accessLog = this.#openAccessLog(update);
     const added = new Map<string, RunningListener>();
-    this.#prepared = { update, pools, snapshots, added, accessLog };
+    this.#prepared = { update, pools, snapshots, endpointTls, added, accessLog };
     try {
       for (const [name, descriptor] of Object.entries(descriptors))
         added.set(name, this.#openListener(name, descriptor, update.config.listeners[name]!, snapshots));
@@ -126,7 +136,7 @@ class WorkerDataPath implements DataPath {
     const { update, pools, snapshots, added } = prepared;
     const before = this.#pools;
     this.#pools = pools;
-    for (const [name, pool] of pools) this.#applyPool(name, pool, update);
+    for (const [name, pool] of pools) this.#applyPool(name, pool, prepared);
     for (const [name, pool] of before) if (!pools.has(name)) retire(pool.view);
     for (const [name, listener] of added) {
       const replaced = this.#listeners.get(name);
@@ -215,11 +225,20 @@ class WorkerDataPath implements DataPath {
     const { clock, timers } = this.#options;
     const onLength = (change: number): void => this.#context.metrics.add(cells + POOL.waiting, change);
     const queue = new WaitQueue(config.queue.size, config.queue.timeout, clock, timers, onLength);
-    return { name, view: EMPTY_VIEW, key: undefined, queue, retryAttempts: 0, cells, config };
+    return { name, view: EMPTY_VIEW, key: undefined, queue, retryAttempts: 0, cells, config, tls: undefined, wire: "" };
   }
 
-  #applyPool(name: string, pool: PoolInUse, update: WorkerUpdate): void {
+  #applyPool(name: string, pool: PoolInUse, { update, endpointTls }: Prepared): void {
     const config = update.config.pools[name]!;
+    const tls = endpointTls.get(name);
+    const { protocol, proxyProtocol } = config.connections;
+    const wire = JSON.stringify([protocol, proxyProtocol, tls?.fingerprint]);
+    if (wire !== pool.wire) {
+      pool.tls = tls;
+      pool.wire = wire;
+      retire(pool.view);
+      pool.view = EMPTY_VIEW;
+    }
     pool.config = config;
     pool.retryAttempts = config.retry.attempts;
     pool.key = isKeyed(config) ? (config.key ?? "clientIp") : undefined;
@@ -237,7 +256,7 @@ class WorkerDataPath implements DataPath {
         same.row === spec.row &&
         same.tier === spec.tier &&
         same.maxConnections === spec.maxConnections;
-      if (!reusable) return this.#newEndpoint(spec, pool.config);
+      if (!reusable) return this.#newEndpoint(spec, pool);
       known.delete(spec.id);
       same.connections.configure(pool.config.connections);
       return same;
@@ -247,10 +266,13 @@ class WorkerDataPath implements DataPath {
     if (pool.queue.length > 0) pool.queue.wake();
   }
 
-  #newEndpoint(spec: EndpointSpec, config: PoolConfig): Endpoint {
+  #newEndpoint(spec: EndpointSpec, { config, tls }: PoolInUse): Endpoint {
     const cells = MetricsWriter.rowStart("endpoint", spec.row);
-    const connections = new ConnectionPool(spec.host, spec.port, cells, config.connections, this.#context);
-    return new Endpoint(spec, cells, connections, this.#options.endpointTable, this.#options.worker);
+    const { host, port, name } = spec;
+    const connections = new ConnectionPool({ host, port, name, tls }, cells, config.connections, this.#context);
+    const channels =
+      config.connections.protocol === "http2" ? new Http2Pool(connections, cells, this.#context) : connections;
+    return new Endpoint(spec, cells, connections, channels, this.#options.endpointTable, this.#options.worker);
   }
 
   #buildView(config: PoolConfig, endpoints: readonly Endpoint[]): PoolView {
@@ -296,6 +318,12 @@ function serve(
   else if (listener instanceof TcpListener && tcpSettings !== undefined) listener.serve(tcpSettings, config);
   else return false;
   return true;
+}
+
+function buildTls(name: string, { connections: { tls, protocol } }: PoolConfig): EndpointTls | undefined {
+  if (tls === undefined) return undefined;
+  const protocols = protocol === "http2" ? ["h2"] : tls.alpn;
+  return at(`pools.${name}.connections.tls`, () => new EndpointTls(tls, protocols));
 }
 
 function isKeyed(config: PoolConfig): boolean {

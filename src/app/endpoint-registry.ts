@@ -99,6 +99,7 @@ export class EndpointRegistry {
       id: endpoint.id,
       host: endpoint.host,
       port: endpoint.port,
+      name: endpoint.name,
       tier: endpoint.tier,
       maxConnections: endpoint.maxConnections,
       row: this.#rows.take(rowName(pool, endpoint.id)),

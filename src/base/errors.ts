@@ -63,6 +63,8 @@ export const ERRORS = {
   // The endpoint could not be reached or did not answer properly.
   E_CONNECT_FAILED: row(502, "upstream", "always", "The endpoint refused the connection or could not be reached."),
   E_CONNECT_TIMEOUT: row(504, "upstream", "always", "The connection to the endpoint was not established in time."),
+  E_ENDPOINT_TLS: row(502, "upstream", "always", "The TLS handshake with the endpoint failed."),
+  E_UPSTREAM_REFUSED: row(502, "upstream", "always", "The endpoint refused the request before looking at it."),
   E_UPSTREAM_CLOSED: row(502, "upstream", "if-idempotent", "The endpoint closed the connection before it answered."),
   E_UPSTREAM_RESET: row(502, "upstream", "never", "The endpoint closed the connection in the middle of its answer."),
   E_BAD_RESPONSE: row(502, "upstream", "never", "The endpoint's answer is not valid HTTP/1.1."),

@@ -136,6 +136,11 @@ function checkPool(pool: PoolConfig, path: Path, error: Report, warn: Report): v
     checkEndpoint(endpoint, [...path, "endpoints", index], seen, error);
   if (pool.endpoints.every((endpoint) => endpoint.weight === 0))
     error([...path, "endpoints"], "the weights sum to nothing; at least one must be above 0");
+  if (pool.connections.protocol === "http2" && pool.connections.proxyProtocol !== undefined)
+    error(
+      [...path, "connections", "proxyProtocol"],
+      "names one client, but an HTTP/2 connection carries the requests of many",
+    );
   if (pool.key !== undefined && !algorithms[pool.balance.algorithm].keyed) {
     const keyed = Object.entries(algorithms).flatMap(([name, algorithm]) => (algorithm.keyed ? [name] : []));
     warn([...path, "key"], `${pool.balance.algorithm} does not use a key; these do: ${keyed.join(", ")}`);

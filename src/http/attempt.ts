@@ -5,7 +5,7 @@ import type { PoolView } from "../pools/pool.ts";
 import { NEVER } from "../transport/deadlines.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import { proxyHeader } from "../upstreams/proxy-header.ts";
-import type { Borrower, UpstreamConnection } from "../upstreams/upstream-connection.ts";
+import type { Borrower, UpstreamChannel } from "../upstreams/upstream-channel.ts";
 import type { Exchange, RunningAttempt } from "./exchange.ts";
 import { writeRequestHead } from "./forward-request.ts";
 import { ResponseRelay } from "./response-relay.ts";
@@ -24,7 +24,7 @@ export class Attempt implements Borrower, RunningAttempt {
   readonly #route: Route;
   readonly #ended: AttemptEnded;
   readonly #relay: ResponseRelay;
-  #connection: UpstreamConnection | undefined;
+  #connection: UpstreamChannel | undefined;
   #connected = false;
   #tunnel = false;
   #startedMs = 0;
@@ -49,18 +49,18 @@ export class Attempt implements Borrower, RunningAttempt {
     const { context } = this.#exchange;
     this.#startedMs = this.#exchange.nowMs;
     context.metrics.add(this.endpoint.cells + ENDPOINT.attempts, 1);
-    const { connections } = this.endpoint;
-    const idle = fresh ? undefined : connections.take(this);
+    const { channels } = this.endpoint;
+    const idle = fresh ? undefined : channels.take(this);
     if (idle === undefined) {
       this.#exchange.client.pauseBody();
-      this.#connection = connections.dial(this);
+      this.#connection = channels.dial(this);
       return;
     }
     this.#connection = idle;
     this.#send(idle);
   }
 
-  onConnected(connection: UpstreamConnection): void {
+  onConnected(connection: UpstreamChannel): void {
     const exchange = this.#exchange;
     exchange.nowMs = exchange.context.clock.now();
     exchange.connectMs = exchange.nowMs - this.#startedMs;
@@ -153,7 +153,7 @@ export class Attempt implements Borrower, RunningAttempt {
     this.#letGo(false);
   }
 
-  #send(connection: UpstreamConnection): void {
+  #send(connection: UpstreamChannel): void {
     const exchange = this.#exchange;
     this.#connected = true;
     this.#sentMs = exchange.nowMs;
@@ -180,7 +180,7 @@ export class Attempt implements Borrower, RunningAttempt {
   }
 
   /** Tells the endpoint who the client is, when it wants to know before the first request. */
-  #introduce(connection: UpstreamConnection): void {
+  #introduce(connection: UpstreamChannel): void {
     const { proxyProtocol } = this.endpoint.connections;
     if (proxyProtocol === undefined) return;
     const { client, requestId } = this.#exchange;
@@ -188,13 +188,13 @@ export class Attempt implements Borrower, RunningAttempt {
     connection.send(header, 0, header.length, false);
   }
 
-  #sendMayWait(connection: UpstreamConnection): void {
+  #sendMayWait(connection: UpstreamChannel): void {
     if (connection.congested) this.#exchange.client.pauseBody();
     this.#armDeadline(connection);
   }
 
   /** Which silence is the endpoint's fault, and how long it may last. */
-  #armDeadline(connection: UpstreamConnection): void {
+  #armDeadline(connection: UpstreamChannel): void {
     const exchange = this.#exchange;
     const { timeouts } = this.#route;
     const now = exchange.nowMs;
@@ -206,8 +206,10 @@ export class Attempt implements Borrower, RunningAttempt {
 
   #requestDeadline(): number {
     const { request } = this.#route.timeouts;
-    const { receivedMs } = this.#exchange;
-    return request === 0 || receivedMs < 0 ? NEVER : receivedMs + request;
+    const { receivedMs, startedMs } = this.#exchange;
+    const ours = request === 0 || receivedMs < 0 ? NEVER : receivedMs + request;
+    const theirs = this.#exchange.clientTimeoutMs;
+    return theirs === undefined ? ours : Math.min(ours, startedMs + theirs);
   }
 
   #noteFirstByte(): void {
@@ -237,9 +239,6 @@ export class Attempt implements Borrower, RunningAttempt {
     this.#connected = false;
     this.#relay.release();
     this.endpoint.release();
-    if (connection === undefined) return;
-    connection.borrower = undefined;
-    if (reusable) connection.pool.giveBack(connection, this.#exchange.nowMs);
-    else if (connection.state !== "connecting") connection.close();
+    connection?.release(reusable, this.#exchange.nowMs);
   }
 }

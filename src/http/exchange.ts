@@ -14,6 +14,7 @@ import type { TlsView } from "../transport/origin.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { ClientSide } from "./client-side.ts";
 import type { HttpContext } from "./context.ts";
+import { grpcTimeoutMs } from "./grpc.ts";
 import { RequestBody } from "./request-body.ts";
 import { isRequestId, type RequestId, requestIdText } from "./request-id.ts";
 import { findCookie, findQueryParameter } from "./request-parts.ts";
@@ -83,6 +84,7 @@ export class Exchange implements FilterContext, AccessRecord {
   #query = "";
   #host: string | undefined;
   #clientIp: string | undefined;
+  #clientTimeoutMs: number | null | undefined;
 
   constructor(context: HttpContext, settings: ListenerSnapshot, client: ClientSide, head: Head, startedMs: number) {
     this.context = context;
@@ -133,6 +135,16 @@ export class Exchange implements FilterContext, AccessRecord {
       this.#id = sent !== undefined && isRequestId(sent) ? sent : this.context.requestIds.next(this.startedMs);
     }
     return this.#id;
+  }
+
+  /** How long the client says it will wait, from the beginning of its request (`grpc-timeout`). */
+  get clientTimeoutMs(): number | undefined {
+    if (this.#clientTimeoutMs === undefined) {
+      // Every gRPC call says TE: trailers, and hardly anything else does.
+      const field = this.head.acceptsTrailers ? this.head.find("grpc-timeout") : -1;
+      this.#clientTimeoutMs = field < 0 ? null : (grpcTimeoutMs(this.head.value(field)) ?? null);
+    }
+    return this.#clientTimeoutMs ?? undefined;
   }
 
   // What routing and filters see (RequestView, FilterContext).

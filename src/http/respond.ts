@@ -1,11 +1,18 @@
 /** Answers that evenkeel makes itself; the one place where an error becomes a response. */
 import { ERRORS, type ErrorCode } from "../base/errors.ts";
 import type { Exchange } from "./exchange.ts";
+import { grpcErrorLines, isGrpc } from "./grpc.ts";
 
 /** How long clients are asked to stay away when there is no endpoint or no room, in seconds. */
 const RETRY_AFTER_SECONDS = 5;
 
 export function respondWithError(exchange: Exchange, code: ErrorCode): void {
+  if (isGrpc(exchange.header("content-type"))) {
+    // Clients of gRPC look at its own status only; that of HTTP is always 200.
+    exchange.status = 200;
+    exchange.client.sendOwn(200, grpcErrorLines(code), "");
+    return;
+  }
   const { status, message } = ERRORS[code];
   const accept = exchange.header("accept") ?? "";
   const retryAfter = status === 503 ? `Retry-After: ${RETRY_AFTER_SECONDS}\r\n` : "";

@@ -1,7 +1,7 @@
 /** The endpoint's side of a TCP connection: made for one client, closed with it. */
 import type { ErrorCode } from "../base/errors.ts";
 import { NEVER } from "../transport/deadlines.ts";
-import { OwnedConnection } from "../upstreams/connection-pool.ts";
+import { DialedConnection } from "../upstreams/dial.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 
 /** The other side of it. */
@@ -15,7 +15,7 @@ export interface UpstreamOwner {
   onUpstreamClosed(ended: boolean): void;
 }
 
-export class TcpUpstream extends OwnedConnection {
+export class TcpUpstream extends DialedConnection {
   readonly endpoint: Endpoint;
   ended = false;
   readonly #owner: UpstreamOwner;

@@ -2,14 +2,13 @@
  * The connections of one worker to one endpoint. Idle ones are lent out again, last used first, so that those not needed
  * grow old and are closed. How many exchanges run at a time is decided before (Endpoint.acquire), not here.
  */
-import type { Socket } from "bun";
 import type { Clock } from "../base/clock.ts";
-import type { ErrorCode } from "../base/errors.ts";
 import { ENDPOINT, type MetricsWriter } from "../observability/metrics-table.ts";
-import { Connection, connectionHandlers } from "../transport/connection.ts";
 import { type DeadlineSweep, NEVER } from "../transport/deadlines.ts";
+import { type DialedConnection, type DialTarget, dial } from "./dial.ts";
 import type { ConnectionsConfig } from "./schema.ts";
-import { type Borrower, type ConnectionHome, UpstreamConnection } from "./upstream-connection.ts";
+import type { Borrower, ChannelSource } from "./upstream-channel.ts";
+import { type ConnectionHome, UpstreamConnection } from "./upstream-connection.ts";
 
 export interface ConnectionPoolContext {
   readonly clock: Clock;
@@ -17,19 +16,19 @@ export interface ConnectionPoolContext {
   readonly metrics: MetricsWriter;
 }
 
-export class ConnectionPool implements ConnectionHome {
-  readonly #host: string;
-  readonly #port: number;
+export class ConnectionPool implements ConnectionHome, ChannelSource {
+  readonly #target: DialTarget;
   readonly #cells: number;
   readonly #context: ConnectionPoolContext;
   #config: ConnectionsConfig;
+  /** Told when the endpoint is no longer used. */
+  onRetire: (() => void) | undefined;
   #idle: UpstreamConnection[] = [];
   #retired = false;
 
   /** `cells` is the first cell of the endpoint's row in the metrics. */
-  constructor(host: string, port: number, cells: number, config: ConnectionsConfig, context: ConnectionPoolContext) {
-    this.#host = host;
-    this.#port = port;
+  constructor(target: DialTarget, cells: number, config: ConnectionsConfig, context: ConnectionPoolContext) {
+    this.#target = target;
     this.#cells = cells;
     this.#config = config;
     this.#context = context;
@@ -42,6 +41,14 @@ export class ConnectionPool implements ConnectionHome {
   /** Bytes. */
   get maxResponseHead(): number {
     return this.#config.maxResponseHead;
+  }
+
+  get config(): ConnectionsConfig {
+    return this.#config;
+  }
+
+  get target(): DialTarget {
+    return this.#target;
   }
 
   get proxyProtocol(): ConnectionsConfig["proxyProtocol"] {
@@ -70,27 +77,15 @@ export class ConnectionPool implements ConnectionHome {
     const connection = new UpstreamConnection(this, borrower, now);
     connection.deadlineMs = now + this.#config.connectTimeout;
     this.#context.sweep.add(connection);
-    Bun.connect<Connection>({
-      hostname: this.#host,
-      port: this.#port,
-      allowHalfOpen: true,
-      data: connection,
-      socket: upstreamHandlers,
-    }).catch(() => connection.failConnecting("E_CONNECT_FAILED"));
+    dial(connection, this.#target);
     return connection;
   }
 
   /** Begins a connection of another kind, which will not come back here: its owner closes it. */
-  dialOwned(connection: OwnedConnection): void {
+  dialOwned(connection: DialedConnection): void {
     connection.deadlineMs = this.#context.clock.now() + this.#config.connectTimeout;
     this.#context.sweep.add(connection);
-    Bun.connect<Connection>({
-      hostname: this.#host,
-      port: this.#port,
-      allowHalfOpen: true,
-      data: connection,
-      socket: ownedHandlers,
-    }).catch(() => connection.failConnecting("E_CONNECT_FAILED"));
+    dial(connection, this.#target);
   }
 
   /** An owned connection is open; call `ownedClosed` once it is not. */
@@ -139,36 +134,7 @@ export class ConnectionPool implements ConnectionHome {
   /** The endpoint is no longer used: closes what is idle now and what is lent when it comes back. */
   retire(): void {
     this.#retired = true;
+    this.onRetire?.();
     for (const connection of [...this.#idle]) connection.close();
   }
 }
-
-/** A connection to an endpoint that serves one client only, as those of TCP listeners do. */
-export abstract class OwnedConnection extends Connection {
-  abstract opened(): void;
-  abstract failConnecting(code: ErrorCode): void;
-}
-
-const ownedHandlers = {
-  ...connectionHandlers,
-  open(socket: Socket<Connection>) {
-    const connection = socket.data as OwnedConnection;
-    connection.attach(socket);
-    connection.opened();
-  },
-  connectError(socket: Socket<Connection>) {
-    (socket.data as OwnedConnection).failConnecting("E_CONNECT_FAILED");
-  },
-};
-
-const upstreamHandlers = {
-  ...connectionHandlers,
-  open(socket: Socket<Connection>) {
-    const connection = socket.data as UpstreamConnection;
-    connection.attach(socket);
-    connection.opened();
-  },
-  connectError(socket: Socket<Connection>) {
-    (socket.data as UpstreamConnection).failConnecting("E_CONNECT_FAILED");
-  },
-};

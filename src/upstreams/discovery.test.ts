@@ -50,8 +50,8 @@ describe("discovery", () => {
     const { discovery, resolver } = setUp();
     discovery.setPool("app", [name("10.0.0.1:80"), name("[::1]:81")]);
     expect(discovery.endpoints("app")).toEqual([
-      { id: "10.0.0.1:80", host: "10.0.0.1", port: 80, weight: 3, tier: 1, maxConnections: 9 },
-      { id: "[::1]:81", host: "::1", port: 81, weight: 3, tier: 1, maxConnections: 9 },
+      { id: "10.0.0.1:80", host: "10.0.0.1", port: 80, name: "10.0.0.1", weight: 3, tier: 1, maxConnections: 9 },
+      { id: "[::1]:81", host: "::1", port: 81, name: "::1", weight: 3, tier: 1, maxConnections: 9 },
     ]);
     expect(resolver.queries).toBe(0);
   });

@@ -24,6 +24,8 @@ export interface ResolvedEndpoint {
   readonly id: string;
   readonly host: string;
   readonly port: number;
+  /** As it was before it was resolved. */
+  readonly name: string;
   readonly weight: number;
   readonly tier: number;
   readonly maxConnections: number;
@@ -161,7 +163,9 @@ export class Discovery {
       const { host, port } = parseAddress(config.address ?? "") ?? { host: "", port: 0 };
       const { addresses, ttlSeconds } = await resolver.addresses(host);
       return {
-        endpoints: sorted(addresses).map((address) => endpointAt(address, port, config, config.weight, config.tier)),
+        endpoints: sorted(addresses).map((address) =>
+          endpointAt(address, port, host, config, config.weight, config.tier),
+        ),
         ttlSeconds,
       };
     }
@@ -177,6 +181,7 @@ export class Discovery {
           endpointAt(
             address,
             port,
+            host,
             config,
             Math.min(1_000, Math.max(1, weight)),
             config.tier + priorities.indexOf(priority),
@@ -191,17 +196,18 @@ export class Discovery {
 function fixedEndpoint(config: EndpointConfig): ResolvedEndpoint | undefined {
   const address = config.address === undefined ? undefined : parseAddress(config.address);
   if (address === undefined || parseIp(address.host) === undefined) return undefined;
-  return endpointAt(address.host, address.port, config, config.weight, config.tier);
+  return endpointAt(address.host, address.port, address.host, config, config.weight, config.tier);
 }
 
 function endpointAt(
   host: string,
   port: number,
+  name: string,
   config: EndpointConfig,
   weight: number,
   tier: number,
 ): ResolvedEndpoint {
-  return { id: formatAddress({ host, port }), host, port, weight, tier, maxConnections: config.maxConnections };
+  return { id: formatAddress({ host, port }), host, port, name, weight, tier, maxConnections: config.maxConnections };
 }
 
 /** In a fixed order, whatever order the name server gives: a turn of the order is not a change. */

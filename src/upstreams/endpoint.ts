@@ -1,5 +1,6 @@
 import type { ConnectionPool } from "./connection-pool.ts";
 import type { EndpointTable } from "./endpoint-table.ts";
+import type { ChannelSource } from "./upstream-channel.ts";
 
 /** What the supervisor tells the workers of one endpoint: where it is and which row of the shared table is its own. */
 export interface EndpointSpec {
@@ -8,6 +9,8 @@ export interface EndpointSpec {
   /** An IP address. */
   readonly host: string;
   readonly port: number;
+  /** What the configuration calls it, before it is resolved: its name in TLS. */
+  readonly name: string;
   /** Lower tiers are used first; the next one only when no endpoint of this one is available. */
   readonly tier: number;
   /** Exchanges in flight at most, over all workers; 0 for no limit. */
@@ -25,16 +28,26 @@ export class Endpoint {
   /** First cell of the endpoint's row in the metrics. */
   readonly cells: number;
   readonly connections: ConnectionPool;
+  /** Where exchanges get their way to it: `connections`, or streams of HTTP/2. */
+  readonly channels: ChannelSource;
   readonly #table: EndpointTable;
   readonly #worker: number;
 
-  constructor(spec: EndpointSpec, cells: number, connections: ConnectionPool, table: EndpointTable, worker: number) {
+  constructor(
+    spec: EndpointSpec,
+    cells: number,
+    connections: ConnectionPool,
+    channels: ChannelSource,
+    table: EndpointTable,
+    worker: number,
+  ) {
     this.id = spec.id;
     this.tier = spec.tier;
     this.maxConnections = spec.maxConnections;
     this.row = spec.row;
     this.cells = cells;
     this.connections = connections;
+    this.channels = channels;
     this.#table = table;
     this.#worker = worker;
   }

@@ -1,6 +1,7 @@
 /** Where the endpoints of a pool are and how connections to them are kept. */
 import { z } from "zod";
 import { byteSize, duration } from "../base/schema.ts";
+import { endpointTlsSchema } from "../tls/schema.ts";
 
 const address = z
   .string()
@@ -54,6 +55,13 @@ export const connectionsSchema = z
     maxResponseHead: byteSize({ min: 1_024, max: 1_048_576 })
       .prefault("64KiB")
       .describe("Largest head of an answer that is accepted from an endpoint."),
+    protocol: z
+      .enum(["http1", "http2"])
+      .default("http1")
+      .describe(
+        "What endpoints are spoken to with: HTTP/1.1, or HTTP/2 with many requests on few connections (gRPC needs it). With `tls`, HTTP/2 is agreed on by ALPN; without, endpoints must expect it.",
+      ),
+    tls: endpointTlsSchema.optional(),
     proxyProtocol: z
       .strictObject({
         version: z

@@ -1,21 +1,8 @@
 /** One connection to an endpoint: being made, idle in its pool, or lent to one exchange. */
 import type { ErrorCode } from "../base/errors.ts";
-import { Connection } from "../transport/connection.ts";
 import { NEVER } from "../transport/deadlines.ts";
-
-/** Whoever has a connection on loan. All calls come from the event loop, never from within a call to the connection. */
-export interface Borrower {
-  /** The connection that was asked for is there. */
-  onConnected(connection: UpstreamConnection): void;
-  onConnectFailed(code: ErrorCode): void;
-  onUpstreamData(bytes: Buffer): void;
-  /** The endpoint has taken all that was sent. */
-  onUpstreamDrain(): void;
-  /** The connection is gone. `clean`: the endpoint said that it has finished sending (FIN). */
-  onUpstreamClosed(clean: boolean): void;
-  /** The deadline that the borrower has set on the connection has passed. */
-  onUpstreamDeadline(nowMs: number): void;
-}
+import { DialedConnection } from "./dial.ts";
+import type { Borrower, UpstreamChannel } from "./upstream-channel.ts";
 
 /** Where a connection belongs: the pool that made it. */
 export interface ConnectionHome {
@@ -30,7 +17,7 @@ export interface ConnectionHome {
 
 type State = "connecting" | "idle" | "lent" | "closed";
 
-export class UpstreamConnection extends Connection {
+export class UpstreamConnection extends DialedConnection implements UpstreamChannel {
   readonly pool: ConnectionHome;
   readonly bornMs: number;
   /** Whether an exchange has ended on it before: the endpoint may close it just as the next one begins. */
@@ -48,7 +35,7 @@ export class UpstreamConnection extends Connection {
     this.bornMs = nowMs;
   }
 
-  opened(): void {
+  override opened(): void {
     if (this.state === "closed") {
       this.close();
       return;
@@ -66,13 +53,20 @@ export class UpstreamConnection extends Connection {
     borrower.onConnected(this);
   }
 
-  failConnecting(code: ErrorCode): void {
+  override failConnecting(code: ErrorCode): void {
     if (this.state !== "connecting") return;
     this.state = "closed";
     this.pool.forget(this);
     const borrower = this.borrower;
     this.borrower = undefined;
     borrower?.onConnectFailed(code);
+  }
+
+  release(reusable: boolean, nowMs: number): void {
+    this.borrower = undefined;
+    if (reusable) this.pool.giveBack(this, nowMs);
+    // One that is still being made will be there for the next exchange.
+    else if (this.state !== "connecting") this.close();
   }
 
   override onData(bytes: Buffer): void {

@@ -90,7 +90,15 @@ function updateOf(
         if (isNew) tables.endpoints.setEligible(row, true);
         tables.endpoints.setWeight(row, weight);
         const colon = id.lastIndexOf(":");
-        return { id, host: id.slice(0, colon), port: Number(id.slice(colon + 1)), tier, maxConnections, row };
+        return {
+          id,
+          host: id.slice(0, colon),
+          port: Number(id.slice(colon + 1)),
+          name: id.slice(0, colon),
+          tier,
+          maxConnections,
+          row,
+        };
       }),
     ]),
   );

@@ -1,0 +1,41 @@
+/** How the connections of one pool speak TLS with its endpoints. */
+import { loadFiles, readPemFile } from "../tls/certificate-files.ts";
+import { ClientSessions } from "../tls/client-sessions.ts";
+import type { EndpointTlsConfig } from "../tls/schema.ts";
+import {
+  type ClientTlsOptions,
+  type ClientTlsSettings,
+  clientTlsOptions,
+  createClientContext,
+  type NativeContext,
+} from "../tls/secure-context.ts";
+
+export class EndpointTls {
+  readonly verify: boolean;
+  /** Differs when connections would be made differently. */
+  readonly fingerprint: string;
+  /** Sessions to come back with: spares both sides most of a handshake. */
+  readonly sessions = new ClientSessions();
+  readonly #settings: ClientTlsSettings;
+  readonly #context: NativeContext;
+
+  /** Throws an EvenkeelError that names the file that is wrong. `protocols` are offered by ALPN, the preferred first. */
+  constructor(config: EndpointTlsConfig, protocols: readonly string[]) {
+    const { verify, serverName, ca, certificate, key } = config;
+    this.verify = verify;
+    this.#settings = {
+      verify,
+      serverName,
+      caPem: ca?.map(readPemFile).join("\n"),
+      certificate: certificate === undefined || key === undefined ? undefined : loadFiles({ certificate, key }),
+      protocols,
+    };
+    this.fingerprint = Bun.hash(JSON.stringify(this.#settings)).toString(16);
+    this.#context = createClientContext(this.#settings);
+  }
+
+  /** `host` is what the endpoint's address says, before it is resolved. */
+  optionsFor(host: string): ClientTlsOptions {
+    return clientTlsOptions(this.#context, this.#settings, host);
+  }
+}
