@@ -6,7 +6,18 @@ import { parseArgs } from "node:util";
 import { idleMemory } from "./idle.ts";
 import { type Figures, measure, median } from "./measure.ts";
 import { measureAtRate, type RatedFigures } from "./rated.ts";
-import { caddy, evenkeel, haproxy, nginx, type Rival, type RunningRival, startBackends } from "./rivals.ts";
+import {
+  caddy,
+  evenkeel,
+  haproxy,
+  makeCertificate,
+  nginx,
+  PORT,
+  type Rival,
+  type RunningRival,
+  startBackends,
+  startGrpcEndpoint,
+} from "./rivals.ts";
 import { SCENES, type Scene } from "./scenes.ts";
 
 const { values: options } = parseArgs({
@@ -46,7 +57,9 @@ if (Bun.which("wrk") === null || !nginx.isInstalled()) {
   console.error("the bench needs wrk and nginx: apt-get install wrk nginx haproxy");
   process.exit(1);
 }
+makeCertificate(folder);
 running.add(await startBackends(folder, LOAD_CPU));
+running.add(await startGrpcEndpoint(LOAD_CPU));
 const results: SceneResult[] = [];
 for (const scene of SCENES) if (scene.name.includes(options.scenes)) results.push(await runScene(scene));
 const idle = options.scenes === "" || "idle".includes(options.scenes) ? await runIdle() : {};
@@ -67,7 +80,7 @@ async function runScene(scene: Scene): Promise<SceneResult> {
   // A round more than counts, to warm up.
   for (let round = 0; round <= rounds; round++) {
     for (const [rival, item] of started) {
-      const figures = await measure(item, loadCommand(scene, rival.port));
+      const figures = await measure(item, loadCommand(scene, rival.port + PORT[scene.spoken ?? "http"]));
       if (round > 0) samples.get(rival.name)?.push(figures);
     }
   }
@@ -81,6 +94,11 @@ async function runScene(scene: Scene): Promise<SceneResult> {
 }
 
 function loadCommand(scene: Scene, port: number): string[] {
+  if (scene.load === "h2load" || scene.load === "grpc") return h2loadCommand(scene, port);
+  if (scene.load === "resumed") {
+    const connect = ["-connect", `127.0.0.1:${port}`, "-www", scene.path, "-tls1_2"];
+    return ["taskset", "-c", LOAD_CPU, "openssl", "s_time", ...connect, "-reuse", "-time", String(seconds)];
+  }
   const command = [
     "taskset",
     "-c",
@@ -99,7 +117,17 @@ function loadCommand(scene: Scene, port: number): string[] {
     writeFileSync(file, scene.script);
     command.push("-s", file);
   }
-  return [...command, `http://127.0.0.1:${port}${scene.path}`];
+  return [...command, `${scene.spoken === "tls" ? "https" : "http"}://127.0.0.1:${port}${scene.path}`];
+}
+
+function h2loadCommand(scene: Scene, port: number): string[] {
+  const command = ["taskset", "-c", LOAD_CPU, "h2load", "-t1", `-c${scene.connections}`, "-m10", `-D${seconds}`];
+  if (scene.load === "grpc") {
+    const body = join(folder, "grpc-request");
+    writeFileSync(body, Buffer.from([0, 0, 0, 0, 5, 0x68, 0x65, 0x6c, 0x6c, 0x6f]));
+    command.push("-d", body, "-H", "content-type: application/grpc", "-H", "te: trailers");
+  }
+  return [...command, `https://127.0.0.1:${port}${scene.path}`];
 }
 
 function medianOf(samples: readonly Figures[]): Figures {

@@ -25,14 +25,14 @@ export async function measure(rival: RunningRival, command: readonly string[]): 
   const output = await new Response(child.stdout).text();
   await child.exited;
   const after = cpuOf(pids);
-  const requests = Number(/(\d+) requests in/.exec(output)?.[1] ?? 0);
+  const requests = requestsIn(output);
   const user = ((after.user - before.user) * TICK_US) / requests;
   const system = ((after.system - before.system) * TICK_US) / requests;
   return {
     user,
     system,
     total: user + system,
-    requestsPerSecond: Number(/Requests\/sec:\s+([\d.]+)/.exec(output)?.[1] ?? 0),
+    requestsPerSecond: rateIn(output),
     p50Ms: milliseconds(/50%\s+([\d.]+\w+)/.exec(output)?.[1]),
     p99Ms: milliseconds(/99%\s+([\d.]+\w+)/.exec(output)?.[1]),
     memoryMiB: pids.reduce((sum, pid) => sum + peakMemory(pid), 0) / 1_024,
@@ -65,7 +65,25 @@ function cpuOf(pids: readonly number[]): { user: number; system: number } {
   return { user, system };
 }
 
+/** As wrk, h2load and openssl s_time print it. */
+function requestsIn(output: string): number {
+  const found =
+    /(\d+) requests in/.exec(output) ??
+    /, (\d+) succeeded/.exec(output) ??
+    /(\d+) connections in \d+ real/.exec(output);
+  return Number(found?.[1] ?? 0);
+}
+
+function rateIn(output: string): number {
+  const rate = /Requests\/sec:\s+([\d.]+)/.exec(output) ?? /, ([\d.]+) req\/s/.exec(output);
+  if (rate !== null) return Number(rate[1]);
+  const sTime = /(\d+) connections in (\d+) real/.exec(output);
+  return sTime === null ? 0 : Number(sTime[1]) / Number(sTime[2]);
+}
+
 function errorsIn(output: string): number {
+  const failed = /(\d+) failed, (\d+) errored/.exec(output);
+  if (failed !== null) return Number(failed[1]) + Number(failed[2]);
   const bad = Number(/Non-2xx or 3xx responses: (\d+)/.exec(output)?.[1] ?? 0);
   const sockets = /Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(output);
   return bad + (sockets === null ? 0 : sockets.slice(1).reduce((sum, count) => sum + Number(count), 0));

@@ -1,12 +1,19 @@
 /** The proxies that are measured, each tuned for this work: one worker, connections to endpoints kept, the same headers. */
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 export const BACKEND_PORTS = [29_101, 29_102, 29_103];
 const CONNECTIONS = 8_000;
 
+/** What is spoken on which port, counted from a rival's own. */
+export const PORT = { http: 0, tls: 10, tcp: 20, grpc: 30 } as const;
+export type Spoken = keyof typeof PORT;
+export const GRPC_PORT = 29_111;
+const STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so";
+
 export interface Rival {
   readonly name: string;
+  /** Of plain HTTP; the others are PORT further on. */
   readonly port: number;
   /** Undefined when it is not installed. */
   start(folder: string, scene: SceneConfig): Promise<RunningRival>;
@@ -43,6 +50,27 @@ export const evenkeel: Rival = {
           maxConnectionsPerClient: 15_000,
           maxRequestsPerConnection: 1_000_000_000,
         },
+        tls: {
+          address: `127.0.0.1:${this.port + PORT.tls}`,
+          pool: "app",
+          maxConnections: 15_000,
+          maxConnectionsPerClient: 15_000,
+          maxRequestsPerConnection: 1_000_000_000,
+          tls: { certificates: [{ certificate: join(folder, "cert.pem"), key: join(folder, "key.pem") }] },
+        },
+        tcp: {
+          address: `127.0.0.1:${this.port + PORT.tcp}`,
+          protocol: "tcp",
+          pool: "app",
+          maxConnections: 15_000,
+          maxConnectionsPerClient: 15_000,
+        },
+        grpc: {
+          address: `127.0.0.1:${this.port + PORT.grpc}`,
+          pool: "grpc",
+          maxRequestsPerConnection: 1_000_000_000,
+          tls: { certificates: [{ certificate: join(folder, "cert.pem"), key: join(folder, "key.pem") }] },
+        },
       },
       routes: Array.from({ length: routes }, (_, index) => ({
         match: { pathPrefix: `/route-${index}` },
@@ -55,6 +83,7 @@ export const evenkeel: Rival = {
           endpoints: BACKEND_PORTS.map((port) => `127.0.0.1:${port}`),
           connections: { idleTimeout: "5m", maxIdle: 8_192 },
         },
+        grpc: { endpoints: [`127.0.0.1:${GRPC_PORT}`], connections: { protocol: "http2" } },
       },
       admin: { address: "127.0.0.1:29009" },
       accessLog: accessLog ? { path: join(folder, "evenkeel-access.log"), format: "combined" } : false,
@@ -77,7 +106,10 @@ export const nginx: Rival = {
     const servers = BACKEND_PORTS.map((port) => `server 127.0.0.1:${port};`).join(" ");
     const pass = "proxy_pass http://app;";
     const locations = Array.from({ length: routes }, (_, index) => `location /route-${index} { ${pass} }`).join("\n");
-    const config = `worker_processes 1; daemon off; pid ${folder}/nginx.pid; error_log ${folder}/nginx.err error; worker_rlimit_nofile 20000;
+    const ssl = `ssl_certificate ${folder}/cert.pem; ssl_certificate_key ${folder}/key.pem; ssl_session_cache shared:s:10m; ssl_protocols TLSv1.2 TLSv1.3;`;
+    const hasStream = existsSync(STREAM_MODULE);
+    const stream = `stream { upstream app { least_conn; ${servers} } server { listen 127.0.0.1:${this.port + PORT.tcp} backlog=4096; proxy_pass app; proxy_timeout 1h; } }`;
+    const config = `${hasStream ? `load_module ${STREAM_MODULE};` : ""} worker_processes 1; daemon off; pid ${folder}/nginx.pid; error_log ${folder}/nginx.err error; worker_rlimit_nofile 20000;
 events { worker_connections 19000; }
 http { access_log ${accessLog ? `${folder}/nginx-access.log combined buffer=32k flush=1s` : "off"}; keepalive_requests 1000000000; keepalive_timeout 75s; client_max_body_size 0;
  client_body_temp_path ${folder}/body; proxy_temp_path ${folder}/proxy; fastcgi_temp_path ${folder}/f; uwsgi_temp_path ${folder}/u; scgi_temp_path ${folder}/s;
@@ -86,8 +118,11 @@ http { access_log ${accessLog ? `${folder}/nginx-access.log combined buffer=32k 
  proxy_set_header X-Forwarded-Port $server_port; proxy_set_header X-Forwarded-Host $http_host; proxy_set_header Via "1.1 nginx"; proxy_set_header X-Request-ID $request_id;
  proxy_request_buffering off; proxy_buffer_size 16k; proxy_buffers 16 64k; proxy_busy_buffers_size 256k; proxy_max_temp_file_size 0;
  upstream app { least_conn; ${servers} keepalive 4096; keepalive_requests 1000000000; keepalive_timeout 300s; }
- server { listen 127.0.0.1:${this.port} backlog=4096; ${locations}
- location / { ${pass} } } }`;
+ upstream grpc { server 127.0.0.1:${GRPC_PORT}; keepalive 64; keepalive_requests 1000000000; }
+ server { listen 127.0.0.1:${this.port} backlog=4096; listen 127.0.0.1:${this.port + PORT.tls} ssl http2 backlog=4096; ${ssl} ${locations}
+ location / { ${pass} } }
+ server { listen 127.0.0.1:${this.port + PORT.grpc} ssl http2 backlog=4096; ${ssl} location / { grpc_pass grpc://grpc; } } }
+${hasStream ? stream : ""}`;
     const file = join(folder, "nginx.conf");
     writeFileSync(file, config);
     return launch(["taskset", "-c", PROXY_CPU, "nginx", "-c", file], this.port);
@@ -116,6 +151,7 @@ defaults
   ${accessLog ? "log global\n  option httplog" : "no log"}
 frontend web
   bind 127.0.0.1:${this.port} backlog 4096
+  bind 127.0.0.1:${this.port + PORT.tls} backlog 4096 ssl crt ${folder}/both.pem alpn h2,http/1.1
   http-request set-header X-Forwarded-Proto http
   http-request set-header X-Forwarded-Port %[dst_port]
   http-request set-header X-Forwarded-Host %[req.hdr(host)]
@@ -128,6 +164,19 @@ backend app
   balance leastconn
   option tcp-check
 ${BACKEND_PORTS.map((port, index) => `  server s${index} 127.0.0.1:${port} check inter 5s pool-max-conn -1`).join("\n")}
+frontend tcp
+  mode tcp
+  bind 127.0.0.1:${this.port + PORT.tcp} backlog 4096
+  default_backend tcp
+backend tcp
+  mode tcp
+  balance leastconn
+${BACKEND_PORTS.map((port, index) => `  server s${index} 127.0.0.1:${port} check inter 5s`).join("\n")}
+frontend grpc
+  bind 127.0.0.1:${this.port + PORT.grpc} backlog 4096 ssl crt ${folder}/both.pem alpn h2
+  default_backend grpc
+backend grpc
+  server g 127.0.0.1:${GRPC_PORT} proto h2
 `;
     const file = join(folder, "haproxy.cfg");
     writeFileSync(file, config);
@@ -168,6 +217,25 @@ export const caddy: Rival = {
     );
   },
 };
+
+/** An ECDSA P-256 certificate for all rivals. */
+export function makeCertificate(folder: string): void {
+  const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
+  const files = ["-keyout", join(folder, "key.pem"), "-out", join(folder, "cert.pem")];
+  const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
+  const made = Bun.spawnSync(["openssl", "req", "-x509", ...curve, "-nodes", "-days", "30", ...files, ...subject]);
+  if (made.exitCode !== 0) throw new Error(`openssl: ${made.stderr.toString()}`);
+  const both = ["cert.pem", "key.pem"].map((name) => readFileSync(join(folder, name), "utf8")).join("");
+  writeFileSync(join(folder, "both.pem"), both);
+}
+
+/** A gRPC-like endpoint: answers every call with one message and trailers, over HTTP/2 without TLS. */
+export async function startGrpcEndpoint(cpu: string): Promise<RunningRival> {
+  const script = join(import.meta.dir, "grpc-endpoint.mjs");
+  const child = Bun.spawn(["taskset", "-c", cpu, "node", script, String(GRPC_PORT)], { stdout: "pipe" });
+  await child.stdout.getReader().read();
+  return { pids: () => [child.pid], stop: () => child.kill("SIGKILL") };
+}
 
 /** nginx as the endpoints, on the other processor. */
 export function startBackends(folder: string, cpu: string): Promise<RunningRival> {

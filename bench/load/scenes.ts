@@ -1,5 +1,5 @@
 /** What is measured. A target is a ratio of evenkeel's processor time per request to a rival's. */
-import type { SceneConfig } from "./rivals.ts";
+import type { SceneConfig, Spoken } from "./rivals.ts";
 
 export interface Scene {
   readonly name: string;
@@ -9,6 +9,10 @@ export interface Scene {
   /** A wrk script that shapes the requests. */
   readonly script?: string;
   readonly headers?: readonly string[];
+  /** Plain HTTP when not set. */
+  readonly spoken?: Spoken;
+  /** wrk when not set. `h2load`: HTTP/2, ten streams on each connection. `resumed`: a connection per request, each TLS session used again. */
+  readonly load?: "wrk" | "h2load" | "grpc" | "resumed";
   readonly targets: { readonly nginx?: number; readonly haproxy?: number };
 }
 
@@ -37,6 +41,49 @@ export const SCENES: readonly Scene[] = [
     path: "/route-7777/x",
     config: { routes: 10_000 },
     targets: { nginx: 1 },
+  },
+  { name: "TLS, small, c=64", spoken: "tls", connections: 64, path: "/", targets: { nginx: 1 } },
+  {
+    name: "TLS, full handshake per request, c=64",
+    spoken: "tls",
+    connections: 64,
+    path: "/",
+    headers: ["Connection: close"],
+    targets: { nginx: 1.15 },
+  },
+  {
+    name: "TLS, resumed session per request",
+    spoken: "tls",
+    load: "resumed",
+    connections: 1,
+    path: "/",
+    targets: { nginx: 1.2 },
+  },
+  {
+    name: "HTTP/2 over TLS, c=32, 10 streams",
+    spoken: "tls",
+    load: "h2load",
+    connections: 32,
+    path: "/",
+    targets: { nginx: 0.75, haproxy: 1 },
+  },
+  {
+    name: "gRPC unary over TLS, c=32, 10 streams",
+    spoken: "grpc",
+    load: "grpc",
+    connections: 32,
+    path: "/greeter.Greeter/Hello",
+    targets: { nginx: 1 },
+  },
+  { name: "TCP, small round trips, c=64", spoken: "tcp", connections: 64, path: "/", targets: { nginx: 1.05 } },
+  { name: "TCP, 1 MiB, c=16", spoken: "tcp", connections: 16, path: "/files/1m", targets: { nginx: 0.6 } },
+  {
+    name: "TCP, connection per request, c=64",
+    spoken: "tcp",
+    connections: 64,
+    path: "/",
+    headers: ["Connection: close"],
+    targets: { nginx: 1.1 },
   },
   { name: "small with access log, c=64", connections: 64, path: "/", config: { accessLog: true }, targets: {} },
 ];
