@@ -23,6 +23,9 @@ export interface TcpListenerState {
   connectionClosed(connection: TcpConnection): void;
 }
 
+/** Kept of what a client sends before there is an endpoint: usually its first message, at no cost of pausing it. */
+const HELD_BYTES = 65_536;
+
 type State = "hello" | "connecting" | "relaying" | "closed";
 
 export class TcpConnection extends Connection implements TcpExchange {
@@ -82,8 +85,8 @@ export class TcpConnection extends Connection implements TcpExchange {
     const { upstream } = this;
     if (this.#state !== "relaying" || upstream === undefined) {
       this.#held = this.#held === undefined ? bytes : Buffer.concat([this.#held, bytes]);
-      // One piece is kept; the rest stays with the kernel until there is an endpoint.
-      this.pause();
+      // What is more stays with the kernel until there is an endpoint.
+      if (this.#held.length > HELD_BYTES) this.pause();
       return;
     }
     upstream.send(bytes, 0, bytes.length, false);
@@ -237,16 +240,15 @@ export class TcpConnection extends Connection implements TcpExchange {
     this.#proceed();
   }
 
-  /** All is known that routes ask for. Nothing is read meanwhile: an endpoint that speaks first must not wait for it. */
+  /** All is known that routes ask for. */
   #proceed(): void {
     this.#state = "connecting";
     this.deadlineMs = NEVER;
-    this.pause();
     handleConnection(this);
   }
 
   #touch(): void {
-    this.deadlineMs = this.context.clock.now() + this.settings.timeouts.idle;
+    this.deadlineMs = this.context.sweep.nowMs + this.settings.timeouts.idle;
   }
 
   #closeWhenBothEnded(): void {

@@ -20,9 +20,12 @@ export class DeadlineSweep {
   readonly #clock: Clock;
   readonly #items: Deadline[] = [];
   readonly #timer: Timer;
+  /** The clock as it was at the last sweep: near enough for timeouts of minutes, and free to read. */
+  nowMs: number;
 
   constructor(clock: Clock, timers: Timers) {
     this.#clock = clock;
+    this.nowMs = clock.now();
     this.#timer = timers.every(SWEEP_INTERVAL_MS, () => this.sweep());
   }
 
@@ -48,6 +51,7 @@ export class DeadlineSweep {
 
   sweep(): void {
     const now = this.#clock.now();
+    this.nowMs = now;
     // Backwards: an item that removes itself is replaced by one that has been looked at.
     for (let index = this.#items.length - 1; index >= 0; index--) {
       const item = this.#items[index];
