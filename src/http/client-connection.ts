@@ -22,7 +22,9 @@ import type { ListenerSnapshot } from "./snapshot.ts";
 /** After the last answer, what the client still sends is read and thrown away for this long, so that it gets the answer. */
 const LINGER_MS = 2_000;
 const LINGER_BYTES = 4 * 1_048_576;
-/** A client that has finished sending may be waiting for its answer, or be gone. It gets this long. */
+/** A client that closes its side so soon after its request has merely finished sending; later, it has given up. */
+const FINISHED_SENDING_MS = 1_000;
+/** One that has finished sending may wait for its answer, or be gone all the same. It gets this long. */
 const HALF_CLOSED_MS = 5_000;
 /** An idle connection that has brought nothing for this long will hardly bring anything in the moment it is closed. */
 const DRAIN_IDLE_MS = 1_000;
@@ -120,8 +122,14 @@ export class ClientConnection extends Connection implements ClientSide {
     if (this.#state === "tunnel") this.#exchange?.attempt?.onClientEnd();
     else if (this.#state !== "exchange" && this.congested) this.#closeAfterSending();
     else if (this.#state !== "exchange") this.close();
-    else if (this.#exchange?.stopWaiting !== undefined || !(this.#exchange?.body.complete ?? true)) this.close();
+    else if (this.#exchange !== undefined && this.#hasGivenUp(this.#exchange)) this.close();
     else this.#armDeadline();
+  }
+
+  #hasGivenUp(exchange: Exchange): boolean {
+    if (exchange.answerBegun) return false;
+    if (exchange.stopWaiting !== undefined || !exchange.body.complete) return true;
+    return this.#context.clock.now() - exchange.receivedMs > FINISHED_SENDING_MS;
   }
 
   override onClose(): void {
@@ -140,7 +148,7 @@ export class ClientConnection extends Connection implements ClientSide {
     else if (exchange === undefined) this.close();
     else if (this.congested) this.#breakConnection(exchange, "E_CLIENT_STALLED");
     else if (!exchange.body.complete && !this.isPaused) breakOff(exchange, "E_BODY_TIMEOUT");
-    else if (this.#peerEnded) this.#breakConnection(exchange, "E_CLIENT_CLOSED");
+    else if (this.#peerEnded && !exchange.answerBegun) this.#breakConnection(exchange, "E_CLIENT_CLOSED");
   }
 
   /** The listener is stopping: busy connections close after their answer, idle ones soon. */
@@ -278,6 +286,7 @@ export class ClientConnection extends Connection implements ClientSide {
     this.#head = undefined;
     const exchange = this.#newExchange(head, this.#headStartedMs);
     exchange.body.complete = false;
+    exchange.nowMs = this.#context.clock.now();
     this.#keepAlive = false;
     refuse(exchange, code);
   }
@@ -326,6 +335,7 @@ export class ClientConnection extends Connection implements ClientSide {
       head.hasDate ? "" : date.line(),
     );
     if (isTunnel) this.#state = "tunnel";
+    exchange.headBytesOut += writer.length;
 
     if (this.#coding === "chunk" && end > start) {
       this.#send(writer.bytes, 0, writer.length, true);
@@ -352,6 +362,7 @@ export class ClientConnection extends Connection implements ClientSide {
     const { writer } = this.#context;
     const interim = { head, framing: "none", appended: "" } as const;
     writeResponseHead(writer, interim, { coding: "as-is", keepsChunks: false }, "", "");
+    (this.#exchange as Exchange).headBytesOut += writer.length;
     this.#send(writer.bytes, 0, writer.length, true);
   }
 
@@ -363,7 +374,8 @@ export class ClientConnection extends Connection implements ClientSide {
     const { writer, date } = this.#context;
     if (!exchange.body.complete) this.#keepAlive = false;
     const answer = { status, headers, body, withBody: !exchange.isHeadRequest };
-    writeOwnAnswer(writer, answer, this.#connectionLine(exchange), date.line());
+    const bodyBytes = writeOwnAnswer(writer, answer, this.#connectionLine(exchange), date.line());
+    exchange.headBytesOut += writer.length - bodyBytes;
     this.#coding = "as-is";
     this.#send(writer.bytes, 0, writer.length, true);
   }
@@ -474,6 +486,8 @@ export class ClientConnection extends Connection implements ClientSide {
     else if (this.#state !== "exchange" || exchange === undefined) return;
     else if (!exchange.body.complete && !this.isPaused)
       this.deadlineMs = this.#context.clock.now() + exchange.settings.timeouts.body;
-    else this.deadlineMs = this.#peerEnded ? this.#context.clock.now() + HALF_CLOSED_MS : NEVER;
+    else if (this.#peerEnded && !exchange.answerBegun) this.deadlineMs = this.#context.clock.now() + HALF_CLOSED_MS;
+    // One that reads on while it has nothing to say is as good as any other; writing to one that is gone shows it.
+    else this.deadlineMs = NEVER;
   }
 }

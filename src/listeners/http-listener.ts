@@ -3,15 +3,15 @@ import type { Socket } from "bun";
 import type { SharedCounters } from "../base/shared-counters.ts";
 import { ClientConnection, type ListenerState } from "../http/client-connection.ts";
 import type { HttpContext } from "../http/context.ts";
+import { errorAnswer } from "../http/respond.ts";
+import { writeOwnAnswer } from "../http/response-writer.ts";
 import type { ListenerSnapshot } from "../http/snapshot.ts";
 import type { Connection } from "../transport/connection.ts";
 import type { Origin } from "../transport/origin.ts";
 import { type ConnectionLimits, StreamListener } from "./stream-listener.ts";
 
-const BUSY_BODY = "503 Service Unavailable: Too many connections are open.\n";
-const BUSY = Buffer.from(
-  `HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nRetry-After: 5\r\nContent-Length: ${BUSY_BODY.length}\r\nConnection: close\r\n\r\n${BUSY_BODY}`,
-);
+/** Nothing has been read: the answer that every request would get. */
+const BUSY = errorAnswer("E_TOO_MANY_CONNECTIONS", "");
 
 export class HttpListener extends StreamListener<ClientConnection, ListenerSnapshot> implements ListenerState {
   readonly #context: HttpContext;
@@ -39,7 +39,9 @@ export class HttpListener extends StreamListener<ClientConnection, ListenerSnaps
   }
 
   protected override reject(socket: Socket<Connection>): void {
-    socket.write(BUSY);
+    const { writer, date } = this.#context;
+    writeOwnAnswer(writer, { ...BUSY, withBody: true }, "Connection: close\r\n", date.line());
+    socket.write(writer.bytes, 0, writer.length);
     socket.end();
   }
 }

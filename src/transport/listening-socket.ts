@@ -40,11 +40,12 @@ const libc = dlopen("libc.so.6", {
 
 /**
  * Opens a socket that listens on `host` (an IP address; `"::"` takes IPv4 as well) and `port` (0 for any). Several may
- * listen on one address and port: the kernel spreads connections over them. Throws an EvenkeelError that says why not.
+ * listen on one address and port: the kernel spreads connections over them. `backlog` connections may wait to be accepted.
+ * Throws an EvenkeelError that says why not.
  */
-export function openListeningSocket(host: string, port: number): number {
+export function openListeningSocket(host: string, port: number, backlog = BACKLOG): number {
   const descriptor = bindSocket(host, port, true);
-  if (libc.listen(descriptor, BACKLOG) >= 0) return descriptor;
+  if (libc.listen(descriptor, backlog) >= 0) return descriptor;
   const error = failure("cannot listen");
   libc.close(descriptor);
   throw error;

@@ -3,6 +3,8 @@ import { afterEach, expect, test } from "bun:test";
 import { connect } from "node:net";
 import { FakeClock } from "../../src/base/fake-clock.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
+import { REASONS } from "../../src/observability/metrics-table.ts";
+import { closeDescriptor, openListeningSocket, portOf } from "../../src/transport/listening-socket.ts";
 import { type Balancer, startBalancer } from "../support/balancer.ts";
 import { countResponses, sendRaw, statusOf } from "../support/raw-client.ts";
 import { type RawEndpoint, response, startEchoEndpoint, startRawEndpoint } from "../support/raw-endpoint.ts";
@@ -45,6 +47,27 @@ function deadAddress(): string {
   const { port } = server;
   server.stop(true);
   return `127.0.0.1:${port}`;
+}
+
+/** An address where a connection is neither made nor refused: nobody accepts, and the system's queue is full. */
+async function stalledAddress(): Promise<string> {
+  const descriptor = openListeningSocket("127.0.0.1", 0, 0);
+  const port = portOf(descriptor);
+  const fillers = Array.from({ length: 4 }, () => connect({ port, host: "127.0.0.1" }));
+  for (const filler of fillers) filler.on("error", () => {});
+  use({
+    stop() {
+      for (const filler of fillers) filler.destroy();
+      closeDescriptor(descriptor);
+    },
+  });
+  await Bun.sleep(50);
+  return `127.0.0.1:${port}`;
+}
+
+/** Why the balancer itself ended exchanges, each as often as it did. */
+function reasons({ tables }: Balancer): string[] {
+  return REASONS.flatMap((reason, row) => new Array<string>(tables.metrics.read("reason", row, 0)).fill(reason));
 }
 
 /** Lets the sockets catch up, without the test's clock moving. */
@@ -179,6 +202,146 @@ test("an endpoint that stops in the middle of its answer: the answer is broken o
   expect(closed).toBe(true);
 });
 
+/** A route whose exchanges may take two seconds, in front of endpoints of which each takes one request at a time. */
+function serveInTime(address: string, pool: Partial<PoolInput>, clock: FakeClock): Balancer {
+  const config: ConfigInput = {
+    listeners: { web: { address: "127.0.0.1:0" } },
+    routes: [{ pool: "app", timeouts: { request: "2s" } }],
+    pools: { app: { endpoints: [{ address, maxConnections: 1 }], ...pool } },
+  };
+  return use(startBalancer(config, { clock, timers: clock }));
+}
+
+test("the time for the whole exchange runs while it waits for an endpoint, and is not the queue's", async () => {
+  const clock = new FakeClock();
+  const balancer = serveInTime(use(startRawEndpoint(() => {})).address, { queue: { timeout: "10s" } }, clock);
+  const answers = [sendRaw(balancer.port, GET, one), sendRaw(balancer.port, GET, one)];
+  await settle();
+  clock.advance(1_900);
+  await settle();
+  expect(balancer.inFlight()).toBe(1);
+  clock.advance(300);
+  for (const { text } of await Promise.all(answers)) {
+    expect(statusOf(text)).toBe(504);
+    expect(text).toContain("E_REQUEST_TIMEOUT");
+  }
+  expect(balancer.inFlight()).toBe(0);
+});
+
+test("the time for the whole exchange runs while it connects", async () => {
+  const clock = new FakeClock();
+  // Nothing is ever accepted: once the queue of the system is full, connections come to nothing.
+  const full = await stalledAddress();
+  const balancer = serveInTime(full, { connections: { connectTimeout: "30s" } }, clock);
+  const answer = sendRaw(balancer.port, GET, one);
+  await settle();
+  clock.advance(2_200);
+  const { text } = await answer;
+  expect(statusOf(text)).toBe(504);
+  expect(text).toContain("E_REQUEST_TIMEOUT");
+  await settle();
+  expect(balancer.inFlight()).toBe(0);
+});
+
+for (const reads of [true, false]) {
+  test(`the time for the whole exchange ends an answer in its middle, ${reads ? "flowing" : "not read"}`, async () => {
+    const clock = new FakeClock();
+    const flows: (() => void)[] = [];
+    const size = 64 * 1_048_576;
+    const endpoint = use(
+      startRawEndpoint((socket) => {
+        socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n\r\n`);
+        flows.push(() => socket.write("x".repeat(reads ? 10 : 16 * 1_048_576)));
+      }),
+    );
+    const balancer = serveInTime(endpoint.address, {}, clock);
+    const socket = connect({ port: balancer.port, host: "127.0.0.1" });
+    let received = 0;
+    let closed = false;
+    socket.on("data", (bytes) => {
+      received += bytes.length;
+    });
+    socket.on("error", () => {});
+    socket.on("close", () => {
+      closed = true;
+    });
+    if (!reads) socket.pause();
+    socket.write(GET);
+    await settle();
+    for (let step = 0; step < 4; step++) {
+      for (const flow of flows) flow();
+      await settle();
+      clock.advance(450);
+      await settle();
+      expect(balancer.inFlight()).toBe(1);
+    }
+    clock.advance(400);
+    await settle();
+    expect(balancer.inFlight()).toBe(0);
+    socket.resume();
+    for (let turn = 0; turn < 200 && !closed; turn++) await settle();
+    expect(closed).toBe(true);
+    expect(received).toBeLessThan(size);
+    expect(reasons(balancer)).toEqual(["E_REQUEST_TIMEOUT"]);
+  });
+}
+
+test("a client that closes its side with its request gets the answer; one that does so later has given up", async () => {
+  const clock = new FakeClock();
+  const held: (() => void)[] = [];
+  const endpoint = use(startRawEndpoint((socket) => void held.push(() => socket.write(response("late")))));
+  const balancer = serve([endpoint.address], {}, {}, clock);
+  const soon = sendRaw(balancer.port, GET, { endAfter: true });
+  await settle();
+  clock.advance(3_000);
+  await settle();
+  held.shift()?.();
+  expect((await soon).text).toEndWith("late");
+  expect(reasons(balancer)).toEqual([]);
+
+  const socket = connect({ port: balancer.port, host: "127.0.0.1", allowHalfOpen: true });
+  socket.write(GET);
+  await settle();
+  clock.advance(1_200);
+  await settle();
+  expect(balancer.inFlight()).toBe(1);
+  socket.end();
+  await settle();
+  expect(balancer.inFlight()).toBe(0);
+  expect(reasons(balancer)).toEqual(["E_CLIENT_CLOSED"]);
+  socket.destroy();
+});
+
+test("a client that closes its side in the middle of its answer gets the rest, however long it takes", async () => {
+  const clock = new FakeClock();
+  const flows: (() => void)[] = [];
+  const endpoint = use(
+    startRawEndpoint((socket) => {
+      socket.write("HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n");
+      flows.push(() => socket.write("0123456789"));
+    }),
+  );
+  const balancer = serve([endpoint.address], {}, {}, clock);
+  const socket = connect({ port: balancer.port, host: "127.0.0.1", allowHalfOpen: true });
+  let text = "";
+  socket.on("data", (bytes) => {
+    text += bytes.toString();
+  });
+  socket.write(GET);
+  await settle();
+  clock.advance(2_000);
+  socket.end();
+  for (let step = 0; step < 3; step++) {
+    await settle();
+    clock.advance(10_000);
+    flows[0]?.();
+  }
+  await settle();
+  expect(text).toEndWith("0123456789".repeat(3));
+  expect(reasons(balancer)).toEqual([]);
+  socket.destroy();
+});
+
 test("a head that does not come: 408; nothing at all: closed without a word", async () => {
   const clock = new FakeClock();
   const balancer = serve([ok().address], {}, {}, clock);
@@ -252,6 +415,9 @@ test("limits on connections, per client and in all", async () => {
   await settle();
   const refused = await sendRaw(balancer.port, GET);
   expect(statusOf(refused.text)).toBe(503);
+  expect(refused.text).toMatch(/\r\nDate: .* GMT\r\n/);
+  expect(refused.text).toEndWith("503 Service Unavailable: Too many connections are open. (E_TOO_MANY_CONNECTIONS)\n");
+  expect(reasons(balancer)).toEqual(["E_TOO_MANY_CONNECTIONS"]);
   expect(refused.closed).toBe(true);
   for (const socket of sockets) socket.destroy();
   await settle();

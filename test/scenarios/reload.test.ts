@@ -170,7 +170,7 @@ test(
     const evenkeel = await startEvenkeel(answering([port], "here"));
     const withAdmin = (admin: ConfigInput["admin"]) =>
       JSON.stringify({ ...answering([port], "here"), accessLog: false, admin });
-    const other = Bun.listen({ hostname: "127.0.0.1", port: next, reusePort: true, socket: { data() {} } });
+    const other = Bun.listen({ hostname: "127.0.0.1", port: next, socket: { data() {} } });
     expect(await evenkeel.reload(withAdmin({ address: `127.0.0.1:${next}` }))).toBe(false);
     expect(evenkeel.stderr).toContain(`admin: 127.0.0.1:${next}: cannot listen: the address is already in use`);
     expect(await evenkeel.readiness()).toBe(200);
