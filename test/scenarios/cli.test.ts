@@ -147,6 +147,25 @@ test.each([
   TIMEOUT_MS,
 );
 
+test.each([
+  { args: ["rnu"], says: ["unknown command rnu; did you mean run?"] },
+  { args: ["frobnicate"], says: ["unknown command frobnicate\n"] },
+  {
+    args: ["proxy", "--workers", "x", "nonsense"],
+    says: ['--workers: expected "auto" or a number, found "x"', "nonsense: expected an address with a port"],
+  },
+  { args: ["proxy", "--listen", "8080", "127.0.0.1:1"], says: ["--listen: expected an address", 'write ":8080"'] },
+  { args: ["proxy", "--health-path", "x", "127.0.0.1:1"], says: ["--health-path: expected a path"] },
+])(
+  "wrong usage is told in the words of the command line: $args",
+  async ({ args, says }) => {
+    const { code, stderr } = await runCommand(...args);
+    expect(code).toBe(2);
+    for (const text of says) expect(stderr).toContain(text);
+  },
+  TIMEOUT_MS,
+);
+
 test(
   "every command has help with what it does, and is listed",
   async () => {
