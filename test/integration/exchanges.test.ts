@@ -1,6 +1,9 @@
 /** The life of exchanges when things go wrong: retries, timeouts, limits, queues, clients that leave or do not read. */
 import { afterEach, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { FakeClock } from "../../src/base/fake-clock.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { REASONS } from "../../src/observability/metrics-table.ts";
@@ -487,4 +490,50 @@ test("a reload does not disturb what is under way", async () => {
   expect((await answer).text).toEndWith("late");
   expect((await sendRaw(balancer.port, GET, one)).text).toEndWith("ok");
   expect(balancer.inFlight()).toBe(0);
+});
+
+test("the access log: how long a head was waited for, and what of an answer was body", async () => {
+  const clock = new FakeClock();
+  const folder = mkdtempSync(join(tmpdir(), "evenkeel-exchanges-"));
+  use({ stop: () => rmSync(folder, { recursive: true }) });
+  const path = join(folder, "access.log");
+  const endpoint = use(
+    startRawEndpoint((socket, all) => {
+      const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+      socket.write(
+        all.includes("/chunked") ? chunked : `HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n${response("ok")}`,
+      );
+    }),
+  );
+  const balancer = startBalancer(
+    {
+      listeners: { web: { address: "127.0.0.1:0", pool: "app" } },
+      routes: [{ match: { path: "/own" }, respond: { body: "mine" } }],
+      pools: { app: { endpoints: [endpoint.address] } },
+      accessLog: { path, format: "{method} {path} {status} {bodyBytesOut} {duration} {reason}" },
+    },
+    { clock, timers: clock },
+  );
+  for (const [method, target] of [
+    ["GET", "/plain"],
+    ["GET", "/chunked"],
+    ["GET", "/own"],
+    ["HEAD", "/own"],
+  ] as const) {
+    await sendRaw(balancer.port, `${method} ${target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
+  }
+  const half = sendRaw(balancer.port, "GET / HT", one);
+  await settle();
+  clock.advance(10_100);
+  const { text } = await half;
+  await balancer.stop();
+  expect(readFileSync(path, "latin1").split("\n")).toEqual([
+    "GET /plain 200 2 0 -",
+    // The chunks as they were sent.
+    "GET /chunked 200 13 0 -",
+    "GET /own 200 4 0 -",
+    "HEAD /own 200 0 0 -",
+    `- - 408 ${text.split("\r\n\r\n")[1]?.length} 10000 E_HEADER_TIMEOUT`,
+    "",
+  ]);
 });
