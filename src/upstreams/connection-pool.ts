@@ -68,16 +68,6 @@ export class ConnectionPool implements ConnectionHome {
   dial(borrower: Borrower): UpstreamConnection {
     const now = this.#context.clock.now();
     const connection = new UpstreamConnection(this, borrower, now);
-    this.#connect(connection, now);
-    return connection;
-  }
-
-  /** Begins a connection of another kind, which will not come back here: its owner closes it. */
-  dialOwned(connection: OwnedConnection): void {
-    this.#connect(connection, this.#context.clock.now());
-  }
-
-  #connect(connection: Dialled, now: number): void {
     connection.deadlineMs = now + this.#config.connectTimeout;
     this.#context.sweep.add(connection);
     Bun.connect<Connection>({
@@ -85,7 +75,21 @@ export class ConnectionPool implements ConnectionHome {
       port: this.#port,
       allowHalfOpen: true,
       data: connection,
-      socket: dialledHandlers,
+      socket: upstreamHandlers,
+    }).catch(() => connection.failConnecting("E_CONNECT_FAILED"));
+    return connection;
+  }
+
+  /** Begins a connection of another kind, which will not come back here: its owner closes it. */
+  dialOwned(connection: OwnedConnection): void {
+    connection.deadlineMs = this.#context.clock.now() + this.#config.connectTimeout;
+    this.#context.sweep.add(connection);
+    Bun.connect<Connection>({
+      hostname: this.#host,
+      port: this.#port,
+      allowHalfOpen: true,
+      data: connection,
+      socket: ownedHandlers,
     }).catch(() => connection.failConnecting("E_CONNECT_FAILED"));
   }
 
@@ -145,16 +149,26 @@ export abstract class OwnedConnection extends Connection {
   abstract failConnecting(code: ErrorCode): void;
 }
 
-type Dialled = UpstreamConnection | OwnedConnection;
-
-const dialledHandlers = {
+const ownedHandlers = {
   ...connectionHandlers,
   open(socket: Socket<Connection>) {
-    const connection = socket.data as Dialled;
+    const connection = socket.data as OwnedConnection;
     connection.attach(socket);
     connection.opened();
   },
   connectError(socket: Socket<Connection>) {
-    (socket.data as Dialled).failConnecting("E_CONNECT_FAILED");
+    (socket.data as OwnedConnection).failConnecting("E_CONNECT_FAILED");
+  },
+};
+
+const upstreamHandlers = {
+  ...connectionHandlers,
+  open(socket: Socket<Connection>) {
+    const connection = socket.data as UpstreamConnection;
+    connection.attach(socket);
+    connection.opened();
+  },
+  connectError(socket: Socket<Connection>) {
+    (socket.data as UpstreamConnection).failConnecting("E_CONNECT_FAILED");
   },
 };
