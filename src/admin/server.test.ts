@@ -2,7 +2,11 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { startAdmin } from "./server.ts";
 
 let reason = "";
-const admin = startAdmin({ host: "127.0.0.1", port: 0 }, { metrics: () => "evenkeel_up 1\n", notReady: () => reason });
+let emptyPools: string[] = [];
+const admin = startAdmin(
+  { host: "127.0.0.1", port: 0 },
+  { metrics: () => "evenkeel_up 1\n", notReady: () => reason, poolsWithoutEndpoint: () => emptyPools },
+);
 afterAll(() => admin.stop());
 const at = (path: string) => `http://127.0.0.1:${admin.port}${path}`;
 
@@ -20,6 +24,18 @@ describe("the admin listener", () => {
     expect(response.status).toBe(503);
     expect(await response.text()).toBe("not ready: draining\n");
     reason = "";
+  });
+  test("is ready whatever becomes of pools, and says which have no endpoint", async () => {
+    const ask = async () => {
+      const response = await fetch(at("/readyz"));
+      return `${response.status} ${await response.text()}`;
+    };
+    expect(await ask()).toBe("200 ready\n");
+    emptyPools = ["app", "api"];
+    expect(await ask()).toBe("200 ready\npools without a usable endpoint: 2 (app api)\n");
+    emptyPools = Array.from({ length: 9 }, (_, index) => `p${index}`);
+    expect(await ask()).toBe("200 ready\npools without a usable endpoint: 9 (p0 p1 p2 p3 p4 p5 p6 p7 ...)\n");
+    emptyPools = [];
   });
   test("lists what there is", async () => expect(await (await fetch(at("/"))).text()).toContain("/metrics"));
   test("404 for what there is not", async () => expect((await fetch(at("/x"))).status).toBe(404));

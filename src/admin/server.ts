@@ -5,6 +5,8 @@ export interface AdminState {
   metrics(): string;
   /** "" when traffic may be sent here, otherwise why not. */
   notReady(): string;
+  /** Names of pools that have no endpoint to send a request to. They do not make evenkeel unready. */
+  poolsWithoutEndpoint(): readonly string[];
 }
 
 export interface AdminServer {
@@ -22,7 +24,7 @@ export function startAdmin(address: HostPort, state: AdminState): AdminServer {
   const server = Bun.serve({
     hostname: address.host,
     port: address.port,
-    // Another evenkeel may take over while this one is still draining.
+    // Another evenkeel may take over while this one is still there. That nobody else listens is seen to before.
     reusePort: true,
     idleTimeout: 30,
     maxRequestBodySize: 1_024,
@@ -46,13 +48,24 @@ function answer(path: string, state: AdminState): Response {
       return text(200, "ok\n");
     case "/readyz": {
       const reason = state.notReady();
-      return reason === "" ? text(200, "ready\n") : text(503, `not ready: ${reason}\n`);
+      return reason === "" ? text(200, readyText(state)) : text(503, `not ready: ${reason}\n`);
     }
     case "/":
       return text(200, INDEX);
     default:
       return text(404, "not found\n");
   }
+}
+
+/** At most this many names: a probe's answer is read in one line of a log. */
+const MAX_SHOWN_POOLS = 8;
+
+function readyText(state: AdminState): string {
+  const pools = state.poolsWithoutEndpoint();
+  if (pools.length === 0) return "ready\n";
+  const more = pools.length > MAX_SHOWN_POOLS ? " ..." : "";
+  const shown = pools.slice(0, MAX_SHOWN_POOLS).join(" ");
+  return `ready\npools without a usable endpoint: ${pools.length} (${shown}${more})\n`;
 }
 
 function text(status: number, body: string, headers: Record<string, string> = {}): Response {

@@ -1,9 +1,7 @@
 /** The life of an evenkeel process: start, reload, hand over, stop. Signals are listened to here and nowhere else. */
-import { type FSWatcher, unlinkSync, watch, writeFileSync, writeSync } from "node:fs";
+import { type FSWatcher, watch, writeSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { basename, dirname, resolve } from "node:path";
-import { type AdminServer, startAdmin } from "../admin/server.ts";
-import { parseListenAddress } from "../base/address.ts";
 import { systemClock, systemTimers, type Timer } from "../base/clock.ts";
 import { EvenkeelError } from "../base/errors.ts";
 import { systemRandom } from "../base/random.ts";
@@ -11,10 +9,13 @@ import { diffConfigs } from "../config/diff.ts";
 import type { Environment, LoadResult } from "../config/load.ts";
 import { formatProblems } from "../config/problems.ts";
 import type { Config } from "../config/schema.ts";
-import { createLog, type Log } from "../observability/log.ts";
-import { renderMetrics } from "../observability/prometheus.ts";
+import { type ConfigurableLog, createLog } from "../observability/log.ts";
+import { AdminControl } from "./admin-control.ts";
+import { metricsText, poolsWithoutEndpoint } from "./exposition.ts";
+import { PidFile } from "./pid-file.ts";
+import { ServiceManager } from "./service-manager.ts";
 import { Supervisor, workerCount } from "./supervisor.ts";
-import { handOver, inheritedSockets } from "./takeover.ts";
+import { handOver, inheritedSockets, predecessor } from "./takeover.ts";
 import { VERSION } from "./version.ts";
 
 export interface RunOptions {
@@ -67,25 +68,38 @@ export async function run(options: RunOptions): Promise<number> {
 class Evenkeel implements Running {
   readonly finished: Promise<number>;
   readonly #options: RunOptions;
-  readonly #log: Log;
+  readonly #log: ConfigurableLog;
   readonly #supervisor: Supervisor;
+  readonly #workers: number;
+  readonly #pidFile: PidFile;
+  readonly #serviceManager: ServiceManager;
+  readonly #admin = new AdminControl({
+    metrics: () => metricsText(this.#supervisor, this.#lastReloadGood),
+    notReady: () => this.#notReady(),
+    poolsWithoutEndpoint: () => poolsWithoutEndpoint(this.#supervisor),
+  });
   #finish: (code: number) => void = () => {};
-  #admin: AdminServer | undefined;
   #watcher: FSWatcher | undefined;
   #watchTimer: Timer | undefined;
+  /** Reloads go one after the other. */
+  #reloading: Promise<unknown> = Promise.resolve();
   #lastReloadGood = true;
   #stopping = false;
   #ready = false;
-  #ownsPidFile = true;
+  /** While a stop waits for a balancer in front: goes on at once. */
+  #endDelay: (() => void) | undefined;
 
-  constructor(options: RunOptions, config: Config, log: Log) {
+  constructor(options: RunOptions, config: Config, log: ConfigurableLog) {
     this.#options = options;
     this.#log = log;
+    this.#pidFile = new PidFile(options.pidFile);
+    this.#serviceManager = new ServiceManager(options.environment);
+    this.#workers = workerCount(config, availableParallelism());
     this.finished = new Promise((resolve) => {
       this.#finish = resolve;
     });
     this.#supervisor = new Supervisor({
-      workers: workerCount(config, availableParallelism()),
+      workers: this.#workers,
       workerCommand: [...options.command, "worker"],
       clock: systemClock,
       timers: systemTimers,
@@ -97,7 +111,7 @@ class Evenkeel implements Running {
   }
 
   get adminPort(): number | undefined {
-    return this.#admin?.port;
+    return this.#admin.port;
   }
 
   port(listener: string): number {
@@ -105,11 +119,13 @@ class Evenkeel implements Running {
   }
 
   async start(config: Config): Promise<void> {
+    const replaced = predecessor(this.#options.environment);
     this.#listenToSignals();
+    this.#pidFile.check(replaced);
     await this.#supervisor.apply(config);
-    this.#startAdmin(config);
+    this.#admin.prepare(config.admin, replaced !== undefined).commit();
     this.#watch(config);
-    if (this.#options.pidFile !== undefined) writeFileSync(this.#options.pidFile, `${process.pid}\n`);
+    this.#pidFile.write();
     this.#ready = true;
     const listening = Object.entries(config.listeners).map(([name, { address }]) => `${name}=${address}`);
     this.#log.info("serving", {
@@ -118,6 +134,7 @@ class Evenkeel implements Running {
       listeners: listening.join(" "),
       workers: this.#supervisor.links.length,
     });
+    this.#serviceManager.ready();
     // For whoever has started this process to take its place.
     process.send?.({ type: "serving" });
     this.#options.onReady?.(this);
@@ -125,27 +142,55 @@ class Evenkeel implements Running {
 
   /** Ends what was begun by a start that failed. */
   async abandon(): Promise<void> {
-    this.#admin?.stop();
+    this.#admin.stop();
     await this.#supervisor.close();
   }
 
   /** Loads the configuration anew. False when it was refused: then everything goes on as before. */
-  async reload(): Promise<boolean> {
-    const loaded = await this.#options.load();
-    const before = this.#supervisor.config;
+  reload(): Promise<boolean> {
+    const next = this.#reloading.then(() => this.#reload());
+    this.#reloading = next.catch(() => {});
+    return next;
+  }
+
+  async #reload(): Promise<boolean> {
+    if (this.#stopping) return false;
+    this.#serviceManager.reloading();
     try {
-      if (!loaded.ok) throw new EvenkeelError(`\n${formatProblems(loaded.problems, loaded.texts)}`);
-      await this.#supervisor.apply(loaded.config);
+      await this.#applyAnew(await this.#options.load());
       this.#lastReloadGood = true;
-      const changes = before === undefined ? [] : diffConfigs(before, loaded.config);
-      this.#log.info("reloaded", { generation: this.#supervisor.generation, changes: changes.join("; ") || "none" });
-      this.#watch(loaded.config);
     } catch (error) {
       this.#lastReloadGood = false;
       if (!(error instanceof EvenkeelError)) throw error;
       this.#log.error(`reload refused, the configuration stays as it was: ${error.message}`);
+    } finally {
+      this.#serviceManager.ready();
     }
     return this.#lastReloadGood;
+  }
+
+  async #applyAnew(loaded: LoadResult): Promise<void> {
+    if (!loaded.ok) throw new EvenkeelError(`\n${formatProblems(loaded.problems, loaded.texts)}`);
+    const { config } = loaded;
+    const before = this.#supervisor.config;
+    const admin = this.#admin.prepare(config.admin, false);
+    try {
+      await this.#supervisor.apply(config);
+    } catch (error) {
+      admin.abort();
+      throw error;
+    }
+    admin.commit();
+    this.#log.configure(config.log);
+    const changes = before === undefined ? [] : diffConfigs(before, config);
+    this.#log.info("reloaded", { generation: this.#supervisor.generation, changes: changes.join("; ") || "none" });
+    const workers = workerCount(config, availableParallelism());
+    if (workers !== this.#workers)
+      this.#log.warn("the number of workers changes only with a restart or an upgrade (SIGUSR2)", {
+        now: this.#workers,
+        configured: workers,
+      });
+    this.#watch(config);
   }
 
   #listenToSignals(): void {
@@ -155,39 +200,55 @@ class Evenkeel implements Running {
       this.#supervisor.reopenLogs();
     });
     process.on("SIGUSR2", () => void this.#handOver());
-    process.on("SIGQUIT", () => void this.#stop("SIGQUIT", 0));
+    process.on("SIGQUIT", () => void this.#stop("SIGQUIT", "at once"));
     for (const signal of ["SIGTERM", "SIGINT"] as const) {
-      process.on(signal, () => void this.#stop(signal, this.#stopping ? 0 : this.#drainMs));
+      process.on(signal, () => {
+        if (this.#endDelay !== undefined) this.#endDelay();
+        else void this.#stop(signal, this.#stopping ? "at once" : "gracefully");
+      });
     }
   }
 
-  get #drainMs(): number {
-    return this.#supervisor.config?.shutdown.drainTimeout ?? 0;
-  }
-
-  async #stop(why: string, drainMs: number, handedOver = false): Promise<void> {
-    if (this.#stopping && drainMs > 0) return;
+  async #stop(why: string, how: "gracefully" | "handed over" | "at once"): Promise<void> {
+    if (this.#stopping && how !== "at once") return;
     const again = this.#stopping;
+    const handedOver = how === "handed over";
     this.#stopping = true;
     this.#ready = false;
     this.#log.info(again ? "stopping at once" : "stopping", {
       signal: why,
       connections: this.#supervisor.openConnections,
     });
+    // After a hand-over the service is not stopping, only this process of it.
+    if (!handedOver) this.#serviceManager.stopping();
     this.#watcher?.close();
+    if (how === "gracefully") await this.#delay();
+    const drainMs = how === "at once" ? 0 : (this.#supervisor.config?.shutdown.drainTimeout ?? 0);
     if (drainMs > 0) await this.#supervisor.stop(drainMs, handedOver);
     else await this.#supervisor.close();
-    this.#admin?.stop();
-    this.#removePidFile();
+    this.#admin.stop();
+    this.#pidFile.remove();
     this.#log.info("stopped");
     this.#finish(0);
+  }
+
+  /** Serves on until a balancer in front has seen that /readyz is 503, or until told again. */
+  async #delay(): Promise<void> {
+    const delayMs = this.#supervisor.config?.shutdown.delay ?? 0;
+    if (delayMs === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#endDelay = resolve;
+      systemTimers.after(delayMs, resolve);
+    });
+    this.#endDelay = undefined;
+    this.#log.info("draining", { connections: this.#supervisor.openConnections });
   }
 
   /** Starts the program anew, as it is on disk now, gives it the listening sockets, and stops once it serves. */
   async #handOver(): Promise<void> {
     if (this.#stopping) return;
     this.#log.info("handing over to a new process");
-    const problem = await handOver({
+    const { problem, pid } = await handOver({
       command: [...this.#options.command, ...this.#options.argv],
       sockets: this.#supervisor.sockets,
       environment: this.#options.environment,
@@ -197,63 +258,14 @@ class Evenkeel implements Running {
       this.#log.error("handing over failed, this process goes on serving", { reason: problem });
       return;
     }
-    this.#admin?.stop();
-    this.#admin = undefined;
-    // The file names the new process by now.
-    this.#ownsPidFile = false;
-    await this.#stop("SIGUSR2", Math.max(1, this.#drainMs), true);
-  }
-
-  #removePidFile(): void {
-    const { pidFile } = this.#options;
-    if (pidFile === undefined || !this.#ownsPidFile) return;
-    try {
-      unlinkSync(pidFile);
-    } catch {
-      // Somebody was quicker.
-    }
-  }
-
-  #startAdmin(config: Config): void {
-    if (config.admin === false) return;
-    const address = parseListenAddress(config.admin.address) ?? { host: "127.0.0.1", port: 0 };
-    try {
-      this.#admin = startAdmin(address, { metrics: () => this.#metrics(), notReady: () => this.#notReady() });
-    } catch (error) {
-      throw new EvenkeelError(`admin: cannot listen on ${config.admin.address}: ${(error as Error).message}`, {
-        cause: error,
-      });
-    }
+    this.#serviceManager.replacedBy(pid);
+    this.#admin.stop();
+    await this.#stop("SIGUSR2", "handed over");
   }
 
   #notReady(): string {
     if (this.#stopping) return "stopping";
     return this.#ready ? "" : "starting";
-  }
-
-  #metrics(): string {
-    const { tables, rows, endpoints, config, generation, restarts, links } = this.#supervisor;
-    const named = (names: readonly string[], of: { get(name: string): number | undefined }) =>
-      Object.fromEntries(names.flatMap((name) => (of.get(name) === undefined ? [] : [[name, of.get(name) as number]])));
-    const routes = config?.routes.map((route, index) => route.name ?? `route-${index + 1}`) ?? [];
-    const listeners = Object.keys(config?.listeners ?? {});
-    return renderMetrics({
-      table: tables.metrics,
-      listeners: named(listeners, rows.listener),
-      routes: named([...routes, ...listeners.map((name) => `${name}-default`)], rows.route),
-      pools: named(Object.keys(config?.pools ?? {}), rows.pool),
-      endpoints: endpoints.list().map((endpoint) => ({
-        ...endpoint,
-        inFlight: tables.endpoints.inFlight(endpoint.row),
-        eligible: tables.endpoints.isEligible(endpoint.row),
-        weight: tables.endpoints.weight(endpoint.row),
-      })),
-      version: VERSION,
-      generation,
-      lastReloadGood: this.#lastReloadGood,
-      workers: links,
-      restarts,
-    });
   }
 
   /** Editors replace files rather than write into them, so the folder is watched, and given a moment to come to rest. */

@@ -1,8 +1,11 @@
 /** The listening sockets of all listeners: one per worker, kept open here whatever becomes of the workers. */
-import { formatAddress, parseListenAddress } from "../base/address.ts";
+import { formatAddress, type HostPort, parseListenAddress } from "../base/address.ts";
 import { EvenkeelError } from "../base/errors.ts";
 import type { Config } from "../config/schema.ts";
-import { closeDescriptor, openListeningSocket, portOf } from "../transport/listening-socket.ts";
+import { assertNobodyListens, closeDescriptor, openListeningSocket, portOf } from "../transport/listening-socket.ts";
+
+const LET_GO_MS = 500;
+const LET_GO_STEP_MS = 25;
 
 interface OpenListener {
   readonly address: string;
@@ -80,11 +83,13 @@ export class ListeningSockets {
 
   #openListener(name: string, address: string, protocol: string): OpenListener {
     const parsed = parseListenAddress(address) ?? { host: "::", port: 0 };
+    const isOurs = this.#hasPort(parsed.port);
     const inherited = this.#inherited.get(address) ?? [];
     this.#inherited.delete(address);
     const descriptors = inherited.slice(0, this.#count);
     for (const surplus of inherited.slice(this.#count)) closeDescriptor(surplus);
     try {
+      if (!isOurs && parsed.port !== 0) this.#assertFree(parsed);
       // All sockets of a listener have one port, also when the system chose it.
       let { port } = parsed;
       while (descriptors.length < this.#count) {
@@ -93,13 +98,34 @@ export class ListeningSockets {
       }
     } catch (error) {
       for (const descriptor of descriptors) closeDescriptor(descriptor);
-      const who = `see who has it with: ss -ltnp 'sport = :${parsed.port}'`;
-      throw new EvenkeelError(`listeners.${name}: ${formatAddress(parsed)}: ${(error as Error).message} (${who})`, {
-        cause: error,
-      });
+      throw cannotListen(`listeners.${name}`, parsed, error as Error);
     }
     return { address, protocol, descriptors };
   }
+
+  /** Workers whose supervisor was killed need a moment to let go: at a start, when nothing waits for us yet, they get it. */
+  #assertFree({ host, port }: HostPort): void {
+    for (let waitedMs = 0; ; waitedMs += LET_GO_STEP_MS) {
+      try {
+        return assertNobodyListens(numericHost(host), port);
+      } catch (error) {
+        if (this.#open.size > 0 || waitedMs >= LET_GO_MS) throw error;
+        Bun.sleepSync(LET_GO_STEP_MS);
+      }
+    }
+  }
+
+  /** A listener that is renamed, moved or handed over opens its sockets beside those it has had. */
+  #hasPort(port: number): boolean {
+    const addresses = [...[...this.#open.values()].map((listener) => listener.address), ...this.#inherited.keys()];
+    return addresses.some((address) => parseListenAddress(address)?.port === port);
+  }
+}
+
+/** What is said when an address cannot be had, with how to find out who has it. */
+export function cannotListen(who: string, address: HostPort, cause: Error): EvenkeelError {
+  const hint = `see who has it with: ss -ltnp 'sport = :${address.port}'`;
+  return new EvenkeelError(`${who}: ${formatAddress(address)}: ${cause.message} (${hint})`, { cause });
 }
 
 export interface PreparedSockets {
@@ -109,7 +135,8 @@ export interface PreparedSockets {
   abort(): void;
 }
 
-function numericHost(host: string): string {
+/** What to listen on for a host that the configuration allows. */
+export function numericHost(host: string): string {
   return host === "localhost" ? "127.0.0.1" : host;
 }
 

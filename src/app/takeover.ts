@@ -19,8 +19,14 @@ export interface HandOverOptions {
   readonly timers: Timers;
 }
 
-/** Starts the new process; resolves to "" once it serves, or to the reason why it does not. */
-export function handOver({ command, sockets, environment, timers }: HandOverOptions): Promise<string> {
+/** `problem` is "" when the new process serves, else the reason why it does not. */
+export interface HandedOver {
+  readonly problem: string;
+  readonly pid: number;
+}
+
+/** Starts the new process; resolves once it serves or will not. */
+export function handOver({ command, sockets, environment, timers }: HandOverOptions): Promise<HandedOver> {
   return new Promise((resolve) => {
     const [near, far] = openDescriptorChannel();
     const addresses = Object.entries(sockets);
@@ -36,7 +42,7 @@ export function handOver({ command, sockets, environment, timers }: HandOverOpti
       settled = true;
       timer.stop();
       closeDescriptor(near);
-      resolve(problem);
+      resolve({ problem, pid: child.pid });
     };
     const child = Bun.spawn([...command], {
       stdio: ["inherit", "inherit", "inherit", far],
@@ -52,6 +58,11 @@ export function handOver({ command, sockets, environment, timers }: HandOverOpti
     });
     child.unref();
   });
+}
+
+/** The process that has started this one to take its place; undefined when nobody has. */
+export function predecessor(environment: Environment): number | undefined {
+  return environment[VARIABLE] === "1" ? process.ppid : undefined;
 }
 
 /** The sockets that this process was started with, by address. */

@@ -4,6 +4,7 @@ import { systemClock, systemTimers } from "../base/clock.ts";
 import { EvenkeelError } from "../base/errors.ts";
 import { systemRandom } from "../base/random.ts";
 import { createLog } from "../observability/log.ts";
+import type { LogConfig } from "../observability/schema.ts";
 import { receiveDescriptors } from "../transport/descriptor-passing.ts";
 import { createDataPath } from "./create-data-path.ts";
 import type { DataPath } from "./data-path.ts";
@@ -31,7 +32,12 @@ export function runWorker(worker: number, workers: number): void {
   // The terminal sends these to the whole group; what they mean is for the supervisor to decide.
   for (const signal of ["SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTERM", "SIGQUIT"] as const)
     process.on(signal, () => {});
-  process.on("message", (message: ToWorker) => handle(dataPath, message));
+  let prepared: LogConfig | undefined;
+  process.on("message", (message: ToWorker) => {
+    if (message.type === "prepare") prepared = message.update.config.log;
+    else if (message.type === "commit" && prepared !== undefined) log.configure(prepared);
+    handle(dataPath, message);
+  });
   process.on("disconnect", () => endOrphan(dataPath));
   tell({ type: "ready" });
 }

@@ -59,7 +59,9 @@ function library(definition: AlgorithmDefinition): Make {
     const parsed = definition.options.safeParse(options);
     if (!parsed.success)
       throw new EvenkeelError(
-        parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "),
+        parsed.error.issues
+          .map(({ path, message }) => (path.length === 0 ? message : `${path.join(".")}: ${message}`))
+          .join("; "),
       );
     const views = new Map(endpoints.map((endpoint) => [endpoint, new View(endpoint)]));
     const balancer = definition.build([...views.values()], parsed.data, {

@@ -7,7 +7,7 @@ import { z } from "zod";
 import { hashString, mix32 } from "../base/hash.ts";
 import type { BalancedEndpoint } from "./definition.ts";
 import { defineAlgorithm } from "./definition.ts";
-import { isOpen } from "./options.ts";
+import { inOrderOfId, isOpen } from "./options.ts";
 
 const EMPTY = 0xffffffff;
 
@@ -25,7 +25,8 @@ export const maglev = defineAlgorithm({
       .default(65_537)
       .describe("Entries of the table, a prime; a hundred times the number of endpoints is even to about one percent."),
   }),
-  build(endpoints, { tableSize }) {
+  build(listed, { tableSize }) {
+    const endpoints = inOrderOfId(listed);
     let table = fillTable(endpoints, tableSize);
     return {
       pick(key, tried) {

@@ -5,7 +5,7 @@
  */
 import { hashString, mix32 } from "../base/hash.ts";
 import { type BalancedEndpoint, defineAlgorithm } from "./definition.ts";
-import { isOpen, noOptions } from "./options.ts";
+import { inOrderOfId, isOpen, noOptions } from "./options.ts";
 
 export const rendezvous = defineAlgorithm({
   summary: "highest score drawn from key and endpoint",
@@ -13,7 +13,8 @@ export const rendezvous = defineAlgorithm({
   keyed: true,
   weighted: true,
   options: noOptions,
-  build(endpoints) {
+  build(listed) {
+    const endpoints = inOrderOfId(listed);
     const seeds = endpoints.map(({ id }) => hashString(id));
     return {
       pick(key, tried) {

@@ -10,7 +10,7 @@ import { hashString, mix32 } from "../base/hash.ts";
 import { slotsOf } from "./bounded-load.ts";
 import type { BalancedEndpoint } from "./definition.ts";
 import { defineAlgorithm } from "./definition.ts";
-import { isOpen } from "./options.ts";
+import { inOrderOfId, isOpen } from "./options.ts";
 
 const MAX_POINTS = 8_000_000;
 
@@ -37,7 +37,8 @@ export const ringHash = defineAlgorithm({
       .default(0)
       .describe("Most load of one endpoint, in percent of the average (125 is usual); 0 for no bound."),
   }),
-  build(endpoints, { points, hash, boundedLoad }) {
+  build(listed, { points, hash, boundedLoad }) {
+    const endpoints = inOrderOfId(listed);
     let ring = buildRing(endpoints, points, hash);
     return {
       pick(key, tried) {
@@ -80,8 +81,8 @@ function buildRing(endpoints: readonly BalancedEndpoint[], points: number, hash:
     for (const position of hash === "md5" ? ketamaPoints(endpoint.id, count) : fastPoints(endpoint.id, count))
       pairs.push({ position, owner });
   });
-  // Equal points go to the smaller id, whatever the order of the endpoints.
-  pairs.sort((a, b) => a.position - b.position || (endpoints[a.owner]!.id < endpoints[b.owner]!.id ? -1 : 1));
+  // Equal points go to the smaller id.
+  pairs.sort((a, b) => a.position - b.position || a.owner - b.owner);
   return {
     positions: Uint32Array.from(pairs, (pair) => pair.position),
     owners: Uint32Array.from(pairs, (pair) => pair.owner),

@@ -71,7 +71,7 @@ export const ERRORS = {
   E_RESPONSE_HEAD_TOO_LARGE: row(502, "upstream", "never", "The head of the endpoint's answer is too large."),
   E_RESPONSE_TIMEOUT: row(504, "upstream", "never", "The endpoint did not answer in time."),
   E_UPSTREAM_STALLED: row(504, "upstream", "never", "The endpoint stopped in the middle of its answer."),
-  E_REQUEST_TIMEOUT: row(504, "upstream", "never", "The request was not answered within the time its route allows."),
+  E_REQUEST_TIMEOUT: row(504, "upstream", "never", "The answer was not complete within the time its route allows."),
 } as const satisfies Record<string, ErrorRow>;
 
 export type ErrorCode = keyof typeof ERRORS;

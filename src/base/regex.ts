@@ -14,8 +14,14 @@ export function compileRegex(source: string): RegExp {
   try {
     return new RegExp(source);
   } catch (error) {
-    throw new EvenkeelError(`${source} is not a regular expression: ${(error as Error).message}`);
+    throw new EvenkeelError(`${source} is not a regular expression: ${(error as Error).message}${foreignHint(source)}`);
   }
+}
+
+/** Other engines let flags stand alone before an expression; here they go with the group that they are for. */
+function foreignHint(source: string): string {
+  const flags = /^\(\?([ims]+)\)/.exec(source)?.[1];
+  return flags === undefined ? "" : `; flags go with a group: (?${flags}:...)`;
 }
 
 /** `(a+)+` and its like: a group that contains an unbounded repetition and is itself repeated without bound. */

@@ -23,7 +23,8 @@ interface CommandWords {
   readonly options: readonly string[];
 }
 
-function commandsOf(program: Command): CommandWords[] {
+/** The commands that users are to know. */
+export function commandsOf(program: Command): CommandWords[] {
   return program.commands
     .filter((command) => command.name() !== "worker")
     .map((command) => ({

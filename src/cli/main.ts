@@ -1,8 +1,9 @@
 /** The command line. One file per command; this one only puts them together. */
 import { Command, CommanderError } from "commander";
 import { VERSION } from "../app/version.ts";
+import { suggest } from "../base/suggest.ts";
 import { addCheck, runCheck } from "./check.ts";
-import { addCompletion } from "./completion.ts";
+import { addCompletion, commandsOf } from "./completion.ts";
 import { addDemo } from "./demo.ts";
 import { addProxy } from "./proxy.ts";
 import { addRun } from "./run.ts";
@@ -34,10 +35,20 @@ addSchema(program);
 addVersion(program);
 addCompletion(program);
 addWorker(program);
-program.action(async (options: { t?: boolean; config?: string }) => {
-  if (options.t === true) process.exitCode = await runCheck(options.config, false);
+program.allowExcessArguments().action(async (options: { t?: boolean; config?: string }) => {
+  const [word] = program.args;
+  if (word !== undefined) program.error(`error: unknown command ${word}${nearestCommand(word)}`);
+  else if (options.t === true) process.exitCode = await runCheck(options.config, false);
   else program.help({ error: true });
 });
+
+function nearestCommand(word: string): string {
+  const near = suggest(
+    word,
+    commandsOf(program).map(({ name }) => name),
+  );
+  return near === undefined ? "" : `; did you mean ${near}?`;
+}
 
 try {
   await program.parseAsync();

@@ -2,6 +2,7 @@ import { type Command, Option } from "commander";
 import { run } from "../app/run.ts";
 import { algorithms } from "../balancing/registry.ts";
 import { checkConfig } from "../config/load.ts";
+import type { Problem } from "../config/problems.ts";
 import { valueSource } from "../config/source.ts";
 import { ownArguments, ownCommand } from "./self.ts";
 
@@ -31,8 +32,12 @@ export function addProxy(program: Command): void {
     .addHelpText("after", "\nExample:\n  evenkeel proxy --listen :8080 http://127.0.0.1:3001 http://127.0.0.1:3002")
     .action(async (endpoints: string[], options: ProxyOptions) => {
       const source = valueSource("command line", proxyConfig(endpoints, options));
+      const checked = checkConfig(source, {});
+      if (!checked.ok) {
+        program.error(checked.problems.map((problem) => `error: ${complaint(problem, endpoints)}`).join("\n"));
+      }
       process.exitCode = await run({
-        load: async () => checkConfig(source, {}),
+        load: async () => checked,
         file: undefined,
         pidFile: undefined,
         environment: process.env,
@@ -43,9 +48,30 @@ export function addProxy(program: Command): void {
     });
 }
 
+/** The place in the configuration that an argument ends up in. */
+const PLACES: readonly (readonly [place: string, argument: string])[] = [
+  ["workers", "--workers"],
+  ["listeners.proxy.address", "--listen"],
+  ["admin.address", "--admin"],
+  ["pools.endpoints.health.path", "--health-path"],
+  ["pools.endpoints.balance", "--balance"],
+];
+
+/** As it is told to who has never seen a configuration file. */
+function complaint({ path, message, hint }: Problem, endpoints: readonly string[]): string {
+  const index = /^pools\.endpoints\.endpoints\[(\d+)\]/.exec(path)?.[1];
+  const argument = index === undefined ? PLACES.find(([place]) => place === path)?.[1] : endpoints[Number(index)];
+  return `${argument ?? path}: ${message}${hint === undefined ? "" : `; ${hint}`}`;
+}
+
+/** A number where it is one; anything else is left for the schema to refuse. */
+function workerCount(text: string): number | string {
+  return /^\d+$/.test(text) ? Number(text) : text;
+}
+
 function proxyConfig(endpoints: readonly string[], options: ProxyOptions): unknown {
   return {
-    workers: options.workers === "auto" ? "auto" : Number(options.workers),
+    workers: workerCount(options.workers),
     listeners: { proxy: { address: options.listen, pool: "endpoints" } },
     pools: {
       endpoints: {

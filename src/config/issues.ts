@@ -25,7 +25,7 @@ export function problemsOf(
       }
       const missing = valueAt(path) === undefined;
       const message = missing ? `is missing; ${expectation(issue)}` : `${expectation(issue)}, found ${found(path)}`;
-      const hint = didYouMean(valueAt(path), issue);
+      const hint = addressHint(path, valueAt(path)) ?? didYouMean(valueAt(path), issue);
       return [
         {
           severity: "error" as const,
@@ -37,6 +37,15 @@ export function problemsOf(
         },
       ];
     });
+}
+
+/** Where what does not fit stands; for unknown keys, the keys. */
+export function locateIssues(issues: readonly Issue[]): Path[] {
+  return issues
+    .flatMap((issue) => flatten(issue, []))
+    .flatMap(({ issue, path }) =>
+      issue.code === "unrecognized_keys" ? issue.keys.map((key) => [...path, key]) : [path],
+    );
 }
 
 interface Located {
@@ -130,6 +139,14 @@ function didYouMean(value: unknown, issue: Issue): { hint?: string } {
   const options = issue.code === "invalid_value" ? issue.values.map(String) : words;
   const near = typeof value === "string" ? nearest(value, options) : undefined;
   return near === undefined ? {} : { hint: `did you mean ${near}?` };
+}
+
+/** A bare port is what the address of a listener is in most other programs. */
+function addressHint(path: Path, value: unknown): { hint: string } | undefined {
+  if (typeof value !== "number") return undefined;
+  if (path.at(-1) === "address" && path[0] !== "pools") return { hint: `write ":${value}"` };
+  const isEndpoint = path[0] === "pools" && path[2] === "endpoints" && (path.length === 4 || path[4] === "address");
+  return isEndpoint ? { hint: `write host:port, such as 127.0.0.1:${value}` } : undefined;
 }
 
 function nearest(value: string, options: readonly string[]): string | undefined {

@@ -54,6 +54,7 @@ export function checkConfig(source: Source, environment: Environment): LoadResul
     ...(hint === undefined ? {} : { hint }),
   });
   const missing = unset.map(({ path, message, hint }) => problemAt("error", path, message, hint));
+  const filledIn = new Map([...origins].filter(([path]) => missing.every((problem) => problem.path !== path)));
   const parsed = parseTyped(value, origins);
   if (!parsed.result.success) {
     const valueAt = (path: Path): unknown => at(parsed.value, path);
@@ -63,24 +64,33 @@ export function checkConfig(source: Source, environment: Environment): LoadResul
     const more = checkReferences(config)
       .filter(({ severity, path }) => severity === "error" && !isReplaced(path))
       .map(({ path, message, hint }) => problemAt("error", path, message, hint));
-    return { ok: false, problems: finished([...missing, ...without(missing, [...found, ...more])], outside), texts };
+    const all = [...missing, ...without(missing, [...found, ...more])];
+    return { ok: false, problems: finished(all, filledIn, outside), texts };
   }
   const config = parsed.result.data;
   const findings = checkReferences(config).map(({ severity, path, message, hint }) =>
     problemAt(severity, path, message, hint),
   );
-  const all = finished([...missing, ...without(missing, findings)], outside);
+  const all = finished([...missing, ...without(missing, findings)], filledIn, outside);
   if (all.some(({ severity }) => severity === "error")) return { ok: false, problems: all, texts };
   return { ok: true, config: deepFreeze(config), warnings: all, texts };
 }
 
-/** In the order of the file, and without what came from outside: it may be secret. */
-function finished(problems: readonly Problem[], outside: ReadonlyMap<string, string>): Problem[] {
-  const shown = problems.map((problem) => ({
-    ...problem,
-    message: hideOutside(problem.message, outside),
-    ...(problem.hint === undefined ? {} : { hint: hideOutside(problem.hint, outside) }),
-  }));
+/** In the order of the file, and without what came from outside: it may be secret. Where it came from is told. */
+function finished(
+  problems: readonly Problem[],
+  origins: ReadonlyMap<string, string>,
+  outside: ReadonlyMap<string, string>,
+): Problem[] {
+  const shown = problems.map((problem) => {
+    const message = hideOutside(problem.message, outside);
+    const origin = origins.get(problem.path);
+    return {
+      ...problem,
+      message: origin === undefined || message.includes(origin) ? message : `${message} (the value is from ${origin})`,
+      ...(problem.hint === undefined ? {} : { hint: hideOutside(problem.hint, outside) }),
+    };
+  });
   return shown.sort(byPlace);
 }
 

@@ -55,7 +55,8 @@ function checkListeners(config: Config, error: Report): void {
   const claim = (text: string, path: Path, who: string): void => {
     const address = parseListenAddress(text);
     if (address === undefined) {
-      return error(path, `expected an address such as :8080 or 127.0.0.1:8080, found ${JSON.stringify(text)}`);
+      const hint = /^\d{1,5}$/.test(text) ? `write ":${text}"` : undefined;
+      return error(path, `expected an address such as :8080 or 127.0.0.1:8080, found ${JSON.stringify(text)}`, hint);
     }
     if (parseIp(address.host) === undefined && address.host !== "localhost") {
       error(
@@ -144,6 +145,22 @@ function checkPool(pool: PoolConfig, path: Path, error: Report, warn: Report): v
   if (pool.key !== undefined && !algorithms[pool.balance.algorithm].keyed) {
     const keyed = Object.entries(algorithms).flatMap(([name, algorithm]) => (algorithm.keyed ? [name] : []));
     warn([...path, "key"], `${pool.balance.algorithm} does not use a key; these do: ${keyed.join(", ")}`);
+  }
+  checkWeights(pool, path, warn);
+}
+
+/** Weights of 0 take endpoints out whatever the algorithm; tiers are balanced each by itself. */
+function checkWeights(pool: PoolConfig, path: Path, warn: Report): void {
+  const { algorithm } = pool.balance;
+  if (algorithms[algorithm].weighted) return;
+  const weights = new Map<number, number>();
+  for (const [index, { weight, tier }] of pool.endpoints.entries()) {
+    if (weight === 0) continue;
+    const other = weights.get(tier) ?? weight;
+    weights.set(tier, other);
+    if (weight === other) continue;
+    const instead = algorithm === "round-robin" ? "weighted-round-robin does" : "most others do";
+    return warn([...path, "endpoints", index], `${algorithm} takes no notice of weights; ${instead}`);
   }
 }
 

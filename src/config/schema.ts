@@ -23,6 +23,11 @@ export const configSchema = z.strictObject({
   log: logSchema,
   shutdown: z
     .strictObject({
+      delay: duration({ max: 3_600_000 })
+        .prefault("0s")
+        .describe(
+          "How long to go on as before after `/readyz` has turned 503, so that a balancer in front notices before connections are closed.",
+        ),
       drainTimeout: duration()
         .prefault("30s")
         .describe("How long in-flight exchanges may take to finish when evenkeel stops or a listener goes away."),

@@ -76,6 +76,8 @@ describe("header edits", () => {
     expect(edits({ responseHeaders: { set: { "X-Served-By": "{endpoint}" } } })).toEqual([
       "set X-Served-By: 10.0.0.1:80",
     ]));
+  test("before one is chosen, there is no endpoint to fill in", () =>
+    expect(() => edits({ requestHeaders: { add: { "X-To": "to {endpoint}" } } })).toThrow("use it in responseHeaders"));
   test("a brace that names nothing stays", () =>
     expect(edits({ requestHeaders: { set: { "X-Json": '{"a":1}' } } })).toEqual(['set X-Json: {"a":1}']));
   for (const name of ["Content-Length", "transfer-encoding", "Connection", "Host", "Upgrade", "TE"])

@@ -21,7 +21,7 @@ export const requestHeaders = defineFilter({
   summary: "changes headers that the endpoint sees",
   options: headerEditsSchema,
   build(options): Filter {
-    const apply = compileEdits(options);
+    const apply = compileEdits(options, "request");
     return {
       onRequest(context, edits) {
         apply(context, edits);
@@ -35,7 +35,7 @@ export const responseHeaders = defineFilter({
   summary: "changes headers that the client sees",
   options: headerEditsSchema,
   build(options): Filter {
-    return { onResponse: compileEdits(options) };
+    return { onResponse: compileEdits(options, "response") };
   },
 });
 
@@ -45,13 +45,18 @@ interface Edits {
   removeHeader(name: string): void;
 }
 
-function compileEdits(options: HeaderEditsConfig): (context: FilterContext, edits: Edits) => void {
+function compileEdits(
+  options: HeaderEditsConfig,
+  when: "request" | "response",
+): (context: FilterContext, edits: Edits) => void {
   const named = [...Object.keys(options.set), ...Object.keys(options.add), ...options.remove];
   for (const name of named) {
     if (UNTOUCHABLE.has(name.toLowerCase())) throw new EvenkeelError(untouchableMessage(name));
   }
-  const set = Object.entries(options.set).map(([name, value]) => ({ name, value: compileTemplate(value) }));
-  const add = Object.entries(options.add).map(([name, value]) => ({ name, value: compileTemplate(value) }));
+  const compile = (edits: Readonly<Record<string, string>>) =>
+    Object.entries(edits).map(([name, value]) => ({ name, value: compileTemplate(value, when) }));
+  const set = compile(options.set);
+  const add = compile(options.add);
   const { remove } = options;
   return (context, edits) => {
     for (const name of remove) edits.removeHeader(name);

@@ -7,7 +7,7 @@ export const headerEditsSchema = z.strictObject({
     .record(headerName, headerValue)
     .default({})
     .describe(
-      "Headers to set; replaces what is there. `{client.ip}`, `{request.id}`, `{host}`, `{path}`, `{route}` and `{endpoint}` are filled in.",
+      "Headers to set; replaces what is there. `{client.ip}`, `{request.id}`, `{host}`, `{path}` and `{route}` are filled in; in answers `{endpoint}`, too.",
     ),
   add: z.record(headerName, headerValue).default({}).describe("Headers to add beside what is there."),
   remove: z.array(headerName).default([]).describe("Headers to take out."),

@@ -11,13 +11,19 @@ const PLACEHOLDERS: Readonly<Record<string, (context: FilterContext) => string>>
   "{endpoint}": (context) => context.endpoint,
 };
 
-/** Throws an EvenkeelError that lists the placeholders for one that does not exist. `{` alone stays as it is. */
-export function compileTemplate(text: string): (context: FilterContext) => string {
+/**
+ * Throws an EvenkeelError that lists the placeholders for one that does not exist, or that is not known yet when the
+ * request is changed. `{` alone stays as it is.
+ */
+export function compileTemplate(text: string, when: "request" | "response"): (context: FilterContext) => string {
   const parts = text.split(/(\{[a-z.]+\})/).filter((part) => part !== "");
   for (const part of parts) {
     if (/^\{[a-z.]+\}$/.test(part) && PLACEHOLDERS[part] === undefined) {
       throw new EvenkeelError(`${part} is not known here; there are ${Object.keys(PLACEHOLDERS).join(", ")}`);
     }
+  }
+  if (when === "request" && parts.includes("{endpoint}")) {
+    throw new EvenkeelError("{endpoint} is not chosen yet when the request is changed: use it in responseHeaders");
   }
   const writers = parts.map((part) => PLACEHOLDERS[part] ?? (() => part));
   if (writers.length === 1 && PLACEHOLDERS[text] === undefined) return () => text;

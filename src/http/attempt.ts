@@ -53,7 +53,9 @@ export class Attempt implements Borrower, RunningAttempt {
     const idle = fresh ? undefined : channels.take(this);
     if (idle === undefined) {
       this.#exchange.client.pauseBody();
-      this.#connection = channels.dial(this);
+      const connection = channels.dial(this);
+      connection.deadlineMs = Math.min(connection.deadlineMs, this.#exchange.deadlineMs);
+      this.#connection = connection;
       return;
     }
     this.#connection = idle;
@@ -68,9 +70,10 @@ export class Attempt implements Borrower, RunningAttempt {
   }
 
   onConnectFailed(code: ErrorCode): void {
-    this.#exchange.nowMs = this.#exchange.context.clock.now();
+    const exchange = this.#exchange;
+    exchange.nowMs = exchange.context.clock.now();
     this.#connection = undefined;
-    this.#end(code);
+    this.#end(exchange.nowMs >= exchange.deadlineMs ? "E_REQUEST_TIMEOUT" : code);
   }
 
   onRequestBody(bytes: Buffer, start: number, end: number): void {
@@ -145,8 +148,8 @@ export class Attempt implements Borrower, RunningAttempt {
     const exchange = this.#exchange;
     exchange.nowMs = nowMs;
     if (this.#tunnel) this.#end(undefined);
-    else if (exchange.answerBegun) this.#end("E_UPSTREAM_STALLED");
-    else this.#end(nowMs >= this.#requestDeadline() ? "E_REQUEST_TIMEOUT" : "E_RESPONSE_TIMEOUT");
+    else if (nowMs >= exchange.deadlineMs) this.#end("E_REQUEST_TIMEOUT");
+    else this.#end(exchange.answerBegun ? "E_UPSTREAM_STALLED" : "E_RESPONSE_TIMEOUT");
   }
 
   cancel(): void {
@@ -198,18 +201,15 @@ export class Attempt implements Borrower, RunningAttempt {
     const exchange = this.#exchange;
     const { timeouts } = this.#route;
     const now = exchange.nowMs;
-    if (this.#tunnel) connection.deadlineMs = now + timeouts.tunnel;
-    else if (exchange.answerBegun) connection.deadlineMs = exchange.client.congested ? NEVER : now + timeouts.idle;
-    else if (exchange.body.complete) connection.deadlineMs = Math.min(now + timeouts.response, this.#requestDeadline());
-    else connection.deadlineMs = connection.congested ? now + timeouts.idle : NEVER;
-  }
-
-  #requestDeadline(): number {
-    const { request } = this.#route.timeouts;
-    const { receivedMs, startedMs } = this.#exchange;
-    const ours = request === 0 || receivedMs < 0 ? NEVER : receivedMs + request;
-    const theirs = this.#exchange.clientTimeoutMs;
-    return theirs === undefined ? ours : Math.min(ours, startedMs + theirs);
+    if (this.#tunnel) {
+      connection.deadlineMs = now + timeouts.tunnel;
+      return;
+    }
+    let silence = NEVER;
+    if (exchange.answerBegun) silence = exchange.client.congested ? NEVER : now + timeouts.idle;
+    else if (exchange.body.complete) silence = now + timeouts.response;
+    else if (connection.congested) silence = now + timeouts.idle;
+    connection.deadlineMs = Math.min(silence, exchange.deadlineMs);
   }
 
   #noteFirstByte(): void {

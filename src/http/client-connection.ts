@@ -7,10 +7,11 @@ import { BAD, type Head, MORE } from "../protocols/http1/head.ts";
 import { inspectRequest } from "../protocols/http1/inspect-request.ts";
 import type { ResponseFraming } from "../protocols/http1/inspect-response.ts";
 import { parseRequestHead } from "../protocols/http1/parse-request.ts";
-import { PREFACE } from "../protocols/http2/frames.ts";
+import { beginsLikeHttp2 } from "../protocols/http2/frames.ts";
 import { Connection } from "../transport/connection.ts";
 import { NEVER } from "../transport/deadlines.ts";
 import type { Origin } from "../transport/origin.ts";
+import { BodyPace } from "./body-pace.ts";
 import type { ClientSide, ResponseHead } from "./client-side.ts";
 import type { HttpContext } from "./context.ts";
 import { Exchange } from "./exchange.ts";
@@ -23,16 +24,14 @@ import type { ListenerSnapshot } from "./snapshot.ts";
 /** After the last answer, what the client still sends is read and thrown away for this long, so that it gets the answer. */
 const LINGER_MS = 2_000;
 const LINGER_BYTES = 4 * 1_048_576;
-/** A client that has finished sending may be waiting for its answer, or be gone. It gets this long. */
+/** A client that closes its side so soon after its request has merely finished sending; later, it has given up. */
+const FINISHED_SENDING_MS = 1_000;
+/** One that has finished sending may wait for its answer, or be gone all the same. It gets this long. */
 const HALF_CLOSED_MS = 5_000;
 /** An idle connection that has brought nothing for this long will hardly bring anything in the moment it is closed. */
 const DRAIN_IDLE_MS = 1_000;
-/** A slow body is not held against a client before this. */
-const BODY_RATE_GRACE_MS = 10_000;
 /** Answers up to this size leave in one write with their head. */
 const COALESCE_BYTES = 262_144;
-/** So much of the preface tells it from everything else; it comes in one piece with what follows. */
-const PREFACE_PART = 16;
 const CHUNK_END = Buffer.from("\r\n");
 const LAST_CHUNK = Buffer.from("0\r\n\r\n");
 
@@ -62,9 +61,7 @@ export class ClientConnection extends Connection implements ClientSide {
   #draining = false;
   #coding: BodyCoding = "as-is";
   #peerEnded = false;
-  #bodyStartedMs = 0;
-  #bodyPausedMs = 0;
-  #pausedAtMs = 0;
+  readonly #pace = new BodyPace();
   #lingered = 0;
   #looping = false;
 
@@ -125,8 +122,14 @@ export class ClientConnection extends Connection implements ClientSide {
     if (this.#state === "tunnel") this.#exchange?.attempt?.onClientEnd();
     else if (this.#state !== "exchange" && this.congested) this.#closeAfterSending();
     else if (this.#state !== "exchange") this.close();
-    else if (this.#exchange?.stopWaiting !== undefined || !(this.#exchange?.body.complete ?? true)) this.close();
+    else if (this.#exchange !== undefined && this.#hasGivenUp(this.#exchange)) this.close();
     else this.#armDeadline();
+  }
+
+  #hasGivenUp(exchange: Exchange): boolean {
+    if (exchange.answerBegun) return false;
+    if (exchange.stopWaiting !== undefined || !exchange.body.complete) return true;
+    return this.#context.clock.now() - exchange.receivedMs > FINISHED_SENDING_MS;
   }
 
   override onClose(): void {
@@ -145,7 +148,7 @@ export class ClientConnection extends Connection implements ClientSide {
     else if (exchange === undefined) this.close();
     else if (this.congested) this.#breakConnection(exchange, "E_CLIENT_STALLED");
     else if (!exchange.body.complete && !this.isPaused) breakOff(exchange, "E_BODY_TIMEOUT");
-    else if (this.#peerEnded) this.#breakConnection(exchange, "E_CLIENT_CLOSED");
+    else if (this.#peerEnded && !exchange.answerBegun) this.#breakConnection(exchange, "E_CLIENT_CLOSED");
   }
 
   /** The listener is stopping: busy connections close after their answer, idle ones soon. */
@@ -169,10 +172,8 @@ export class ClientConnection extends Connection implements ClientSide {
     this.#readFrom(all, 0, received.length);
   }
 
-  /** The preface of RFC 9113 section 3.4: no request of HTTP/1.1 begins like that. */
   #isHttp2(bytes: Buffer): boolean {
-    if (bytes[0] !== PREFACE[0] || !this.#listener.settings.http2 || this.origin.tls !== undefined) return false;
-    return bytes.length >= PREFACE_PART && bytes.compare(PREFACE, 0, PREFACE_PART, 0, PREFACE_PART) === 0;
+    return this.#listener.settings.http2 && this.origin.tls === undefined && beginsLikeHttp2(bytes);
   }
 
   /** Reads requests as long as there are whole ones, the one before has been answered, and answers are being read. */
@@ -225,8 +226,7 @@ export class ClientConnection extends Connection implements ClientSide {
     if (body.problem !== undefined) return this.#refuseExchange(exchange, body.problem, end);
     exchange.hold(bytes, head.position, bodyEnd);
     if (body.complete) exchange.receivedMs = exchange.startedMs;
-    else this.#bodyStartedMs = exchange.nowMs;
-    this.#bodyPausedMs = 0;
+    else this.#pace.begin(exchange.nowMs);
     handleExchange(exchange);
     if (this.#exchange === exchange) {
       this.#armDeadline();
@@ -253,20 +253,14 @@ export class ClientConnection extends Connection implements ClientSide {
       const now = this.#context.clock.now();
       exchange.nowMs = now;
       if (body.complete) exchange.receivedMs = now;
-      else if (this.#isTooSlow(exchange, now)) return breakOff(exchange, "E_BODY_TOO_SLOW");
+      else if (this.#pace.isTooSlow(exchange.body.received, exchange.settings.limits.bodyRate, now))
+        return breakOff(exchange, "E_BODY_TOO_SLOW");
       if (exchange.attempt === undefined) exchange.hold(bytes, 0, stop);
       else exchange.attempt.onRequestBody(bytes, 0, stop);
       this.#armDeadline();
     }
     if (stop < bytes.length && this.#exchange === exchange) this.#wait(bytes, stop, bytes.length);
     else if (stop < bytes.length) this.#read(bytes.subarray(stop));
-  }
-
-  /** Less than the least rate, not counting the time in which we did not want more. */
-  #isTooSlow(exchange: Exchange, now: number): boolean {
-    const { bodyRate } = exchange.settings.limits;
-    const elapsedMs = now - this.#bodyStartedMs - this.#bodyPausedMs;
-    return bodyRate > 0 && elapsedMs > BODY_RATE_GRACE_MS && exchange.body.received * 1_000 < bodyRate * elapsedMs;
   }
 
   /** Keeps what was sent ahead and reads no more of it: its turn comes after the answer. */
@@ -292,6 +286,7 @@ export class ClientConnection extends Connection implements ClientSide {
     this.#head = undefined;
     const exchange = this.#newExchange(head, this.#headStartedMs);
     exchange.body.complete = false;
+    exchange.nowMs = this.#context.clock.now();
     this.#keepAlive = false;
     refuse(exchange, code);
   }
@@ -340,6 +335,7 @@ export class ClientConnection extends Connection implements ClientSide {
       (head.hasDate ? "" : date.line()) + exchange.settings.hstsLine,
     );
     if (isTunnel) this.#state = "tunnel";
+    exchange.headBytesOut += writer.length;
 
     if (this.#coding === "chunk" && end > start) {
       this.#send(writer.bytes, 0, writer.length, true);
@@ -366,6 +362,7 @@ export class ClientConnection extends Connection implements ClientSide {
     const { writer } = this.#context;
     const interim = { head, framing: "none", appended: "" } as const;
     writeResponseHead(writer, interim, { coding: "as-is", keepsChunks: false }, "", "");
+    (this.#exchange as Exchange).headBytesOut += writer.length;
     this.#send(writer.bytes, 0, writer.length, true);
   }
 
@@ -377,7 +374,13 @@ export class ClientConnection extends Connection implements ClientSide {
     const { writer, date } = this.#context;
     if (!exchange.body.complete) this.#keepAlive = false;
     const answer = { status, headers, body, withBody: !exchange.isHeadRequest };
-    writeOwnAnswer(writer, answer, this.#connectionLine(exchange), date.line() + exchange.settings.hstsLine);
+    const bodyBytes = writeOwnAnswer(
+      writer,
+      answer,
+      this.#connectionLine(exchange),
+      date.line() + exchange.settings.hstsLine,
+    );
+    exchange.headBytesOut += writer.length - bodyBytes;
     this.#coding = "as-is";
     this.#send(writer.bytes, 0, writer.length, true);
   }
@@ -465,13 +468,13 @@ export class ClientConnection extends Connection implements ClientSide {
   // ---- Time
 
   #pauseReading(): void {
-    if (!this.isPaused) this.#pausedAtMs = this.#context.clock.now();
+    if (!this.isPaused) this.#pace.pause(this.#context.clock.now());
     this.pause();
   }
 
   #resumeReading(): void {
     if (!this.isPaused) return;
-    this.#bodyPausedMs += this.#context.clock.now() - this.#pausedAtMs;
+    this.#pace.resume(this.#context.clock.now());
     this.resume();
     this.#armDeadline();
   }
@@ -488,6 +491,8 @@ export class ClientConnection extends Connection implements ClientSide {
     else if (this.#state !== "exchange" || exchange === undefined) return;
     else if (!exchange.body.complete && !this.isPaused)
       this.deadlineMs = this.#context.clock.now() + exchange.settings.timeouts.body;
-    else this.deadlineMs = this.#peerEnded ? this.#context.clock.now() + HALF_CLOSED_MS : NEVER;
+    else if (this.#peerEnded && !exchange.answerBegun) this.deadlineMs = this.#context.clock.now() + HALF_CLOSED_MS;
+    // One that reads on while it has nothing to say is as good as any other; writing to one that is gone shows it.
+    else this.deadlineMs = NEVER;
   }
 }

@@ -10,6 +10,7 @@ import type { AccessRecord } from "../observability/access-format.ts";
 import type { Pool } from "../pools/pool.ts";
 import type { Head } from "../protocols/http1/head.ts";
 import { absoluteAuthority, type TargetForm, targetForm } from "../protocols/http1/inspect-request.ts";
+import { NEVER } from "../transport/deadlines.ts";
 import type { TlsView } from "../transport/origin.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { ClientSide } from "./client-side.ts";
@@ -74,6 +75,8 @@ export class Exchange implements FilterContext, AccessRecord {
   answerBegun = false;
   finished = false;
   bytesOut = 0;
+  /** Of these, what the head of the answer took, interim ones included. */
+  headBytesOut = 0;
   connectMs = -1;
   firstByteMs = -1;
   totalMs = -1;
@@ -104,6 +107,14 @@ export class Exchange implements FilterContext, AccessRecord {
 
   get clientPort(): number {
     return this.client.port;
+  }
+
+  /** When the time that its route or its client allows for all of it is over. The route's runs once the request is complete. */
+  get deadlineMs(): number {
+    const limitMs = this.matched?.timeouts.request ?? 0;
+    const ours = limitMs === 0 || this.receivedMs < 0 ? NEVER : this.receivedMs + limitMs;
+    const theirs = this.clientTimeoutMs;
+    return theirs === undefined ? ours : Math.min(ours, this.startedMs + theirs);
   }
 
   /** Keeps a piece of the body to be sent, or sent again. */
@@ -247,6 +258,10 @@ export class Exchange implements FilterContext, AccessRecord {
 
   get bytesIn(): number {
     return this.head.position - this.head.start + this.body.received;
+  }
+
+  get bodyBytesOut(): number {
+    return this.bytesOut - this.headBytesOut;
   }
 
   get reason(): string {

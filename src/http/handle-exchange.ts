@@ -96,6 +96,7 @@ function begin(exchange: Exchange, route: Route, pool: Pool, endpoint: Endpoint)
 function waitOrRefuse(exchange: Exchange, route: Route, pool: Pool): void {
   exchange.client.pauseBody();
   exchange.stopWaiting = waitForEndpoint(pool, {
+    deadlineMs: exchange.deadlineMs,
     pick() {
       exchange.nowMs = exchange.context.clock.now();
       return pick(exchange, pool);

@@ -6,6 +6,14 @@ import { grpcErrorLines, isGrpc } from "./grpc.ts";
 /** How long clients are asked to stay away when there is no endpoint or no room, in seconds. */
 const RETRY_AFTER_SECONDS = 5;
 
+export interface OwnAnswer {
+  readonly status: number;
+  /** Lines with their line breaks. */
+  readonly headers: string;
+  readonly body: string;
+}
+
+/** Ends in an answer that names the code, and the request's id where endpoints would have got it: both stand in the log. */
 export function respondWithError(exchange: Exchange, code: ErrorCode): void {
   if (isGrpc(exchange.header("content-type"))) {
     // Clients of gRPC look at its own status only; that of HTTP is always 200.
@@ -13,23 +21,22 @@ export function respondWithError(exchange: Exchange, code: ErrorCode): void {
     exchange.client.sendOwn(200, grpcErrorLines(code), "");
     return;
   }
-  const { status, message } = ERRORS[code];
-  const accept = exchange.header("accept") ?? "";
-  const retryAfter = status === 503 ? `Retry-After: ${RETRY_AFTER_SECONDS}\r\n` : "";
-  const allow = status === 405 ? "Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n" : "";
-  const page = errorPage(status, reasonPhrase(status), message, code, accept);
+  const { status, headers, body } = errorAnswer(code, exchange.header("accept") ?? "");
+  const requestId = exchange.settings.forwarding.requestId ? `X-Request-ID: ${exchange.requestId}\r\n` : "";
   exchange.status = status;
-  exchange.client.sendOwn(
-    status,
-    `Content-Type: ${page.type}\r\nCache-Control: no-store\r\n${retryAfter}${allow}`,
-    page.body,
-  );
+  exchange.client.sendOwn(status, headers + requestId, body);
 }
 
-export function respondWithFixed(
-  exchange: Exchange,
-  answer: { readonly status: number; readonly headers: string; readonly body: string },
-): void {
+/** What a client that sent `accept` is told. */
+export function errorAnswer(code: ErrorCode, accept: string): OwnAnswer {
+  const { status, message } = ERRORS[code];
+  const retryAfter = status === 503 ? `Retry-After: ${RETRY_AFTER_SECONDS}\r\n` : "";
+  const allow = status === 405 ? "Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n" : "";
+  const { type, body } = errorPage(status, reasonPhrase(status), message, code, accept);
+  return { status, headers: `Content-Type: ${type}\r\nCache-Control: no-store\r\n${retryAfter}${allow}`, body };
+}
+
+export function respondWithFixed(exchange: Exchange, answer: OwnAnswer): void {
   exchange.status = answer.status;
   exchange.client.sendOwn(answer.status, answer.headers, answer.body);
 }
@@ -52,10 +59,10 @@ function errorPage(
     return { type: "application/problem+json", body: `${JSON.stringify(problem)}\n` };
   }
   if (/\btext\/html\b/i.test(accept)) {
-    const body = `<!doctype html><meta charset="utf-8"><title>${status} ${title}</title><h1>${status} ${title}</h1><p>${message}</p>\n`;
+    const body = `<!doctype html><meta charset="utf-8"><title>${status} ${title}</title><h1>${status} ${title}</h1><p>${message}</p><p><code>${code}</code></p>\n`;
     return { type: "text/html; charset=utf-8", body };
   }
-  return { type: "text/plain; charset=utf-8", body: `${status} ${title}: ${message}\n` };
+  return { type: "text/plain; charset=utf-8", body: `${status} ${title}: ${message} (${code})\n` };
 }
 
 const PHRASES: Readonly<Record<number, string>> = {

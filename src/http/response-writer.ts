@@ -47,18 +47,20 @@ function dropFraming(head: Head, keepsChunks: boolean): void {
   }
 }
 
-/** A whole answer of evenkeel's own. `headers` are lines with their line breaks. */
+/** A whole answer of evenkeel's own. `headers` are lines with their line breaks. Returns the bytes of its body. */
 export function writeOwnAnswer(
   writer: ByteWriter,
   answer: { readonly status: number; readonly headers: string; readonly body: string; readonly withBody: boolean },
   connection: ConnectionLine,
   ownLines: string,
-): void {
+): number {
   const body = Buffer.from(answer.body);
   writer.clear();
   writer.text(`HTTP/1.1 ${answer.status} ${reasonPhrase(answer.status)}\r\n${ownLines}${answer.headers}`);
   const bodiless = answer.status < 200 || answer.status === 204 || answer.status === 304;
   if (!bodiless) writer.text(`Content-Length: ${body.length}\r\n`);
   writer.text(`${connection}\r\n`);
-  if (answer.withBody && !bodiless) writer.copy(body, 0, body.length);
+  if (!answer.withBody || bodiless) return 0;
+  writer.copy(body, 0, body.length);
+  return body.length;
 }

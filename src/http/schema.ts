@@ -27,8 +27,10 @@ export const splitSchema = z
 export const timeoutsSchema = z
   .strictObject({
     request: duration()
-      .prefault("60s")
-      .describe("The whole exchange, retries included; 0 for no limit. Does not apply once a connection is upgraded."),
+      .prefault("0s")
+      .describe(
+        "The whole exchange, from the request being complete to the last byte of the answer, with waiting, connecting and retries; 0 for no limit, as downloads and event streams need it. Does not apply once a connection is upgraded.",
+      ),
     response: duration({ min: 1 })
       .prefault("30s")
       .describe("From the request being sent to the first byte of the answer."),

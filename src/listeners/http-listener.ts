@@ -4,15 +4,15 @@ import type { SharedCounters } from "../base/shared-counters.ts";
 import { ClientConnection, type ListenerState } from "../http/client-connection.ts";
 import type { HttpContext } from "../http/context.ts";
 import { Http2Connection } from "../http/http2/http2-connection.ts";
+import { errorAnswer } from "../http/respond.ts";
+import { writeOwnAnswer } from "../http/response-writer.ts";
 import type { ListenerSnapshot } from "../http/snapshot.ts";
 import type { Connection } from "../transport/connection.ts";
 import type { Origin } from "../transport/origin.ts";
 import { type ConnectionLimits, StreamListener } from "./stream-listener.ts";
 
-const BUSY_BODY = "503 Service Unavailable: Too many connections are open.\n";
-const BUSY = Buffer.from(
-  `HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nRetry-After: 5\r\nContent-Length: ${BUSY_BODY.length}\r\nConnection: close\r\n\r\n${BUSY_BODY}`,
-);
+/** Nothing has been read: the answer that every request would get. */
+const BUSY = errorAnswer("E_TOO_MANY_CONNECTIONS", "");
 
 type HttpClient = ClientConnection | Http2Connection;
 
@@ -55,7 +55,14 @@ export class HttpListener extends StreamListener<HttpClient, ListenerSnapshot> i
   }
 
   protected override reject(socket: Socket<Connection>): void {
-    socket.write(BUSY);
+    // Words of HTTP/1.1 mean nothing to a client of HTTP/2.
+    if ((socket as { alpnProtocol?: unknown }).alpnProtocol === "h2") {
+      socket.end();
+      return;
+    }
+    const { writer, date } = this.#context;
+    writeOwnAnswer(writer, { ...BUSY, withBody: true }, "Connection: close\r\n", date.line());
+    socket.write(writer.bytes, 0, writer.length);
     socket.end();
   }
 }

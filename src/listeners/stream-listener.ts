@@ -259,6 +259,7 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
     const counted = this.#count(origin.clientIp);
     if (counted === undefined) {
       this.#context.metrics.add(this.settings.cells + LISTENER.rejected, 1);
+      this.#context.metrics.countReason("E_TOO_MANY_CONNECTIONS");
       this.reject(socket);
       return undefined;
     }

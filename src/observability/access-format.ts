@@ -19,6 +19,8 @@ export interface AccessRecord {
   readonly status: number;
   readonly bytesIn: number;
   readonly bytesOut: number;
+  /** Of these, without the head of the answer. */
+  readonly bodyBytesOut: number;
   readonly attempts: number;
   /** Milliseconds; -1 when it did not come to that. */
   readonly connectMs: number;
@@ -57,6 +59,7 @@ const FIELDS: Readonly<Record<string, Format>> = {
   status: (record) => String(record.status),
   bytesIn: (record) => String(record.bytesIn),
   bytesOut: (record) => String(record.bytesOut),
+  bodyBytesOut: (record) => String(record.bodyBytesOut),
   attempts: (record) => String(record.attempts),
   connect: (record) => milliseconds(record.connectMs),
   firstByte: (record) => milliseconds(record.firstByteMs),
@@ -102,7 +105,7 @@ function jsonFormat(record: AccessRecord): string {
 function combinedFormat(record: AccessRecord): string {
   const request = `${escapeText(record.method)} ${escapeText(record.target)} ${record.protocol}`;
   const quoted = (text: string) => (text === "" ? "-" : escapeText(text));
-  return `${record.clientIp} - - [${combinedTime(record.startedWallMs)}] "${request}" ${record.status} ${record.bytesOut} "${quoted(record.referer)}" "${quoted(record.userAgent)}"\n`;
+  return `${record.clientIp} - - [${combinedTime(record.startedWallMs)}] "${request}" ${record.status} ${record.bodyBytesOut} "${quoted(record.referer)}" "${quoted(record.userAgent)}"\n`;
 }
 
 /** Microseconds are as fine as it gets; -1 (never happened) stays. */

@@ -21,6 +21,7 @@ const record: AccessRecord = {
   status: 200,
   bytesIn: 100,
   bytesOut: 2_000,
+  bodyBytesOut: 1_800,
   attempts: 1,
   connectMs: 0.5,
   firstByteMs: 1.25,
@@ -62,7 +63,7 @@ describe("formats", () => {
   });
   test("combined", () =>
     expect(compileFormat("combined")(record)).toBe(
-      '192.0.2.1 - - [02/Jan/2026:03:04:05 +0000] "GET /a?b=c HTTP/1.1" 200 2000 "-" "curl/8"\n',
+      '192.0.2.1 - - [02/Jan/2026:03:04:05 +0000] "GET /a?b=c HTTP/1.1" 200 1800 "-" "curl/8"\n',
     ));
   test("a template; what is empty is a dash", () =>
     expect(compileFormat("{client} {path} {status} {reason} [{duration}]")(record)).toBe("192.0.2.1 /a 200 - [2]\n"));

@@ -14,16 +14,30 @@ export interface Log {
 
 const RANK: Readonly<Record<Level, number>> = { debug: 0, info: 1, warn: 2, error: 3 };
 
+/** A log whose level and form can change while it is in use: a reload does. */
+export interface ConfigurableLog extends Log {
+  configure(config: LogConfig): void;
+}
+
 /** `write` gets whole lines with their line break. */
-export function createLog(config: LogConfig, clock: Clock, write: (line: string) => void): Log {
-  const least = RANK[config.level];
-  const format = config.format === "json" ? jsonLine : textLine;
+export function createLog(config: LogConfig, clock: Clock, write: (line: string) => void): ConfigurableLog {
+  let current = config;
   const at =
     (level: Level) =>
     (message: string, fields: Fields = {}) => {
-      if (RANK[level] >= least) write(format(new Date(clock.wallNow()).toISOString(), level, message, fields));
+      if (RANK[level] < RANK[current.level]) return;
+      const format = current.format === "json" ? jsonLine : textLine;
+      write(format(new Date(clock.wallNow()).toISOString(), level, message, fields));
     };
-  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+  return {
+    debug: at("debug"),
+    info: at("info"),
+    warn: at("warn"),
+    error: at("error"),
+    configure: (next) => {
+      current = next;
+    },
+  };
 }
 
 /** Says nothing; for tests and tools. */

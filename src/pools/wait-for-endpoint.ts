@@ -5,6 +5,8 @@ import type { Pool } from "./pool.ts";
 
 /** Whoever needs an endpoint and found none free. */
 export interface EndpointSeeker {
+  /** When it is refused with E_REQUEST_TIMEOUT, if the queue's own time is not over before. */
+  readonly deadlineMs: number;
   /** Picks one and counts it as taken. */
   pick(): Endpoint | undefined;
   begin(endpoint: Endpoint): void;
@@ -21,6 +23,7 @@ export function waitForEndpoint(pool: Pool, seeker: EndpointSeeker): (() => void
     return undefined;
   }
   const waiter = {
+    deadlineMs: seeker.deadlineMs,
     tryAgain(): boolean {
       const endpoint = seeker.pick();
       if (endpoint !== undefined) seeker.begin(endpoint);
@@ -28,7 +31,8 @@ export function waitForEndpoint(pool: Pool, seeker: EndpointSeeker): (() => void
       else seeker.refuse("E_NO_ENDPOINT");
       return true;
     },
-    waitedTooLong: () => seeker.refuse("E_QUEUE_TIMEOUT"),
+    waitedTooLong: (nowMs: number) =>
+      seeker.refuse(nowMs >= seeker.deadlineMs ? "E_REQUEST_TIMEOUT" : "E_QUEUE_TIMEOUT"),
   };
   if (pool.queue.add(waiter)) return () => pool.queue.remove(waiter);
   seeker.refuse("E_QUEUE_FULL");

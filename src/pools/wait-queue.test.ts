@@ -11,7 +11,8 @@ function setUp(size: number) {
   const queue = new WaitQueue(size, 5_000, clock, clock, (change) => {
     length += change;
   });
-  const waiter = (name: string) => ({
+  const waiter = (name: string, deadlineMs = Number.POSITIVE_INFINITY) => ({
+    deadlineMs,
     tryAgain() {
       if (places === 0) return false;
       places--;
@@ -84,9 +85,33 @@ describe("the queue of a pool", () => {
     expect(clock.waiting).toBe(0);
   });
 
+  test("lets those go whose own time is over, wherever they stand", () => {
+    const { clock, queue, waiter, gone, served, free } = setUp(10);
+    queue.add(waiter("a"));
+    queue.add(waiter("b", 1_000));
+    queue.add(waiter("c", 9_000));
+    queue.add(waiter("d", 2_000));
+    clock.advance(990);
+    expect(gone).toEqual([]);
+    clock.advance(10);
+    expect(gone).toEqual(["b"]);
+    clock.advance(1_000);
+    expect(gone).toEqual(["b", "d"]);
+    clock.advance(2_999);
+    expect(queue.length).toBe(2);
+    clock.advance(11);
+    expect(gone).toEqual(["b", "d", "a", "c"]);
+    expect(clock.waiting).toBe(0);
+    queue.add(waiter("e", clock.now() + 1_000));
+    free(1);
+    queue.wake();
+    expect(served).toEqual(["e"]);
+  });
+
   test("one that fails at once and gives its place back does not make the next lose its turn", () => {
     const { queue, waiter, served, free } = setUp(10);
     queue.add({
+      deadlineMs: Number.POSITIVE_INFINITY,
       tryAgain() {
         served.push("a");
         queue.wake();

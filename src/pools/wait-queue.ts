@@ -8,10 +8,12 @@ import type { Clock, Timer, Timers } from "../base/clock.ts";
 const POLL_INTERVAL_MS = 10;
 
 export interface Waiter {
+  /** When it must have left the queue whatever the queue itself allows, on the clock's scale; infinite for never. */
+  readonly deadlineMs: number;
   /** Takes an endpoint if one is free now; true when it need not wait any longer. */
   tryAgain(): boolean;
   /** It waited for as long as it may. */
-  waitedTooLong(): void;
+  waitedTooLong(nowMs: number): void;
 }
 
 export class WaitQueue {
@@ -19,6 +21,8 @@ export class WaitQueue {
   readonly #timers: Timers;
   readonly #onLength: (change: number) => void;
   readonly #waiters = new Map<Waiter, number>();
+  /** No waiter's time is over before this. */
+  #nextDueMs = Number.POSITIVE_INFINITY;
   #size: number;
   #timeoutMs: number;
   #poll: Timer | undefined;
@@ -46,7 +50,9 @@ export class WaitQueue {
   /** False when the queue is full. */
   add(waiter: Waiter): boolean {
     if (this.#waiters.size >= this.#size) return false;
-    this.#waiters.set(waiter, this.#clock.now() + this.#timeoutMs);
+    const dueMs = Math.min(this.#clock.now() + this.#timeoutMs, waiter.deadlineMs);
+    this.#waiters.set(waiter, dueMs);
+    this.#nextDueMs = Math.min(this.#nextDueMs, dueMs);
     this.#onLength(1);
     this.#poll ??= this.#timers.every(POLL_INTERVAL_MS, () => this.#look());
     return true;
@@ -77,12 +83,19 @@ export class WaitQueue {
 
   #look(): void {
     const now = this.#clock.now();
-    for (const [waiter, until] of this.#waiters) {
-      if (until > now) break;
-      this.remove(waiter);
-      waiter.waitedTooLong();
-    }
+    if (now >= this.#nextDueMs) this.#expire(now);
     this.wake();
+  }
+
+  #expire(now: number): void {
+    this.#nextDueMs = Number.POSITIVE_INFINITY;
+    for (const [waiter, dueMs] of this.#waiters) {
+      if (dueMs > now) this.#nextDueMs = Math.min(this.#nextDueMs, dueMs);
+      else {
+        this.remove(waiter);
+        waiter.waitedTooLong(now);
+      }
+    }
   }
 
   #stopPolling(): void {

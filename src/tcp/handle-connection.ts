@@ -9,6 +9,7 @@ import { pickEndpoint } from "../pools/pick-endpoint.ts";
 import type { Pool } from "../pools/pool.ts";
 import { waitForEndpoint } from "../pools/wait-for-endpoint.ts";
 import { AMBIGUOUS } from "../routing/router.ts";
+import { NEVER } from "../transport/deadlines.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { TcpExchange } from "./tcp-exchange.ts";
 import { TcpUpstream } from "./upstream.ts";
@@ -34,6 +35,7 @@ function attempt(connection: TcpExchange, pool: Pool): void {
   const endpoint = pick(connection, pool);
   if (endpoint !== undefined) return connect(connection, endpoint);
   connection.stopWaiting = waitForEndpoint(pool, {
+    deadlineMs: NEVER,
     pick: () => pick(connection, pool),
     begin(free) {
       connection.stopWaiting = undefined;

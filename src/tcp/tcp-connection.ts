@@ -52,7 +52,6 @@ export class TcpConnection extends Connection implements TcpExchange {
   totalMs = -1;
   bytesIn = 0;
   bytesOut = 0;
-
   readonly #listener: TcpListenerState;
   #state: State = "hello";
   #hello: HelloReader | undefined;
@@ -216,6 +215,10 @@ export class TcpConnection extends Connection implements TcpExchange {
   get host(): string {
     return this.view.host;
   }
+  get bodyBytesOut(): number {
+    return this.bytesOut;
+  }
+
   get reason(): string {
     return this.failure ?? "";
   }

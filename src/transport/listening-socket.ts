@@ -41,29 +41,44 @@ const libc = dlopen("libc.so.6", {
 
 /**
  * Opens a socket that listens on `host` (an IP address; `"::"` takes IPv4 as well) and `port` (0 for any). Several may
- * listen on one address and port: the kernel spreads connections over them. Throws an EvenkeelError that says why not.
+ * listen on one address and port: the kernel spreads connections over them. `backlog` connections may wait to be accepted.
+ * Throws an EvenkeelError that says why not.
  */
-export function openListeningSocket(host: string, port: number): number {
+export function openListeningSocket(host: string, port: number, backlog = BACKLOG): number {
+  const descriptor = bindSocket(host, port, true);
+  if (libc.listen(descriptor, backlog) >= 0) return descriptor;
+  const error = failure("cannot listen");
+  libc.close(descriptor);
+  throw error;
+}
+
+/**
+ * Throws an EvenkeelError when anybody listens on this address already, also who would share it: another evenkeel of the
+ * same user, which the kernel would quietly give half of the connections.
+ */
+export function assertNobodyListens(host: string, port: number): void {
+  libc.close(bindSocket(host, port, false));
+}
+
+function bindSocket(host: string, port: number, shared: boolean): number {
   const family = host.includes(":") ? AF_INET6 : AF_INET;
   const descriptor = libc.socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (descriptor < 0) {
     // A machine without IPv6 can still listen on all of its addresses.
-    if (host === "::") return openListeningSocket("0.0.0.0", port);
+    if (host === "::") return bindSocket("0.0.0.0", port, shared);
     throw failure("cannot open a socket");
   }
   const option = (level: number, name: number, value: number): void => {
     libc.setsockopt(descriptor, level, name, ptr(new Int32Array([value])), 4);
   };
   option(SOL_SOCKET, SO_REUSEADDR, 1);
-  option(SOL_SOCKET, SO_REUSEPORT, 1);
+  if (shared) option(SOL_SOCKET, SO_REUSEPORT, 1);
   if (family === AF_INET6) option(IPPROTO_IPV6, IPV6_V6ONLY, host === "::" ? 0 : 1);
   const address = socketAddress(family, host, port);
-  if (libc.bind(descriptor, ptr(address), address.length) < 0 || libc.listen(descriptor, BACKLOG) < 0) {
-    const error = failure("cannot listen");
-    libc.close(descriptor);
-    throw error;
-  }
-  return descriptor;
+  if (libc.bind(descriptor, ptr(address), address.length) >= 0) return descriptor;
+  const error = failure("cannot listen");
+  libc.close(descriptor);
+  throw error;
 }
 
 /** The port a listening socket has got, in host order. */

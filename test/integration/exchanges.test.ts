@@ -1,57 +1,16 @@
-/** The life of exchanges when things go wrong: retries, timeouts, limits, queues, clients that leave or do not read. */
+/** The life of exchanges when things go wrong: retries, limits, queues, clients that leave or do not read. */
 import { afterEach, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { FakeClock } from "../../src/base/fake-clock.ts";
-import type { ConfigInput } from "../../src/config/schema.ts";
-import { type Balancer, startBalancer } from "../support/balancer.ts";
+import { startBalancer } from "../support/balancer.ts";
+import { deadAddress, GET, ok, one, reasons, serve, settle, stopAll, use } from "../support/exchange-fixture.ts";
 import { countResponses, sendRaw, statusOf } from "../support/raw-client.ts";
-import { type RawEndpoint, response, startEchoEndpoint, startRawEndpoint } from "../support/raw-endpoint.ts";
+import { response, startRawEndpoint } from "../support/raw-endpoint.ts";
 
-const running: { stop(): unknown }[] = [];
-
-afterEach(async () => {
-  for (const item of running.splice(0).reverse()) await item.stop();
-});
-
-function use<Item extends { stop(): unknown }>(item: Item): Item {
-  running.push(item);
-  return item;
-}
-
-type PoolInput = NonNullable<ConfigInput["pools"]>[string];
-type ListenerInput = ConfigInput["listeners"][string];
-
-function serve(
-  endpoints: PoolInput["endpoints"],
-  pool: Partial<PoolInput> = {},
-  listener: Partial<ListenerInput> = {},
-  clock?: FakeClock,
-): Balancer {
-  const config = {
-    listeners: { web: { address: "127.0.0.1:0", pool: "app", ...listener } },
-    pools: { app: { endpoints, ...pool } },
-  };
-  return use(startBalancer(config, clock === undefined ? {} : { clock, timers: clock }));
-}
-
-const GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-const one = { until: (all: string) => countResponses(all) >= 1 };
-const ok = (): RawEndpoint =>
-  use(startRawEndpoint((socket, _all, piece) => piece.endsWith("\r\n\r\n") && socket.write(response("ok"))));
-
-/** A port on which nobody listens. */
-function deadAddress(): string {
-  const server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  const { port } = server;
-  server.stop(true);
-  return `127.0.0.1:${port}`;
-}
-
-/** Lets the sockets catch up, without the test's clock moving. */
-async function settle(): Promise<void> {
-  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
-  await Bun.sleep(5);
-}
+afterEach(stopAll);
 
 test("a refused connection goes to another endpoint, whatever the method", async () => {
   const balancer = serve([deadAddress(), ok().address], { balance: "round-robin" });
@@ -153,86 +112,6 @@ test("requests over maxConnections wait their turn, and not for ever", async () 
   expect(balancer.inFlight()).toBe(0);
 });
 
-test("an endpoint that does not answer: 504 after the response timeout", async () => {
-  const clock = new FakeClock();
-  const endpoint = use(startRawEndpoint(() => {}));
-  const balancer = serve([endpoint.address], {}, {}, clock);
-  const answer = sendRaw(balancer.port, GET, one);
-  await settle();
-  clock.advance(29_000);
-  await settle();
-  expect(balancer.inFlight()).toBe(1);
-  clock.advance(1_200);
-  expect(statusOf((await answer).text)).toBe(504);
-  expect(balancer.inFlight()).toBe(0);
-});
-
-test("an endpoint that stops in the middle of its answer: the answer is broken off", async () => {
-  const clock = new FakeClock();
-  const endpoint = use(startRawEndpoint((socket) => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")));
-  const balancer = serve([endpoint.address], {}, {}, clock);
-  const answer = sendRaw(balancer.port, GET);
-  await settle();
-  clock.advance(60_200);
-  const { text, closed } = await answer;
-  expect(text).toEndWith("abc");
-  expect(closed).toBe(true);
-});
-
-test("a head that does not come: 408; nothing at all: closed without a word", async () => {
-  const clock = new FakeClock();
-  const balancer = serve([ok().address], {}, {}, clock);
-  const half = sendRaw(balancer.port, "GET / HTTP/1.1\r\nHo");
-  const nothing = sendRaw(balancer.port, "");
-  await settle();
-  clock.advance(10_200);
-  await settle();
-  clock.advance(2_200);
-  expect(statusOf((await half).text)).toBe(408);
-  expect(await nothing).toEqual({ text: "", closed: true });
-});
-
-test("idle connections are closed in time", async () => {
-  const clock = new FakeClock();
-  const balancer = serve([ok().address], {}, {}, clock);
-  const answer = sendRaw(balancer.port, GET);
-  await settle();
-  clock.advance(74_000);
-  await settle();
-  expect(balancer.openConnections()).toBe(1);
-  clock.advance(1_200);
-  expect((await answer).closed).toBe(true);
-  expect(balancer.openConnections()).toBe(0);
-});
-
-test("a body that stalls or drips: 408", async () => {
-  const clock = new FakeClock();
-  const balancer = serve([use(startEchoEndpoint()).address], {}, {}, clock);
-  const stalled = sendRaw(balancer.port, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc");
-  await settle();
-  clock.advance(30_200);
-  await settle();
-  clock.advance(2_200);
-  expect(statusOf((await stalled).text)).toBe(408);
-
-  const socket = connect({ port: balancer.port, host: "127.0.0.1" });
-  let text = "";
-  socket.on("data", (bytes) => {
-    text += bytes.toString();
-  });
-  socket.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
-  for (let second = 0; second < 14 && text === ""; second++) {
-    socket.write("x");
-    await settle();
-    clock.advance(1_000);
-  }
-  await settle();
-  socket.destroy();
-  expect(statusOf(text)).toBe(408);
-  await settle();
-  expect(balancer.inFlight()).toBe(0);
-});
-
 test("a client that leaves gives everything back", async () => {
   const endpoint = use(startRawEndpoint(() => {}));
   const balancer = serve([endpoint.address]);
@@ -252,6 +131,9 @@ test("limits on connections, per client and in all", async () => {
   await settle();
   const refused = await sendRaw(balancer.port, GET);
   expect(statusOf(refused.text)).toBe(503);
+  expect(refused.text).toMatch(/\r\nDate: .* GMT\r\n/);
+  expect(refused.text).toEndWith("503 Service Unavailable: Too many connections are open. (E_TOO_MANY_CONNECTIONS)\n");
+  expect(reasons(balancer)).toEqual(["E_TOO_MANY_CONNECTIONS"]);
   expect(refused.closed).toBe(true);
   for (const socket of sockets) socket.destroy();
   await settle();
@@ -288,7 +170,7 @@ test("a slow reader of a large answer costs little memory, and gets all of it", 
       return new Response(stream, { headers: { "Content-Length": String(size) } });
     },
   });
-  running.push({ stop: () => server.stop(true) });
+  use({ stop: () => server.stop(true) });
   const balancer = serve([`127.0.0.1:${server.port}`]);
   const socket = connect({ port: balancer.port, host: "127.0.0.1" });
   socket.pause();
@@ -321,4 +203,50 @@ test("a reload does not disturb what is under way", async () => {
   expect((await answer).text).toEndWith("late");
   expect((await sendRaw(balancer.port, GET, one)).text).toEndWith("ok");
   expect(balancer.inFlight()).toBe(0);
+});
+
+test("the access log: how long a head was waited for, and what of an answer was body", async () => {
+  const clock = new FakeClock();
+  const folder = mkdtempSync(join(tmpdir(), "evenkeel-exchanges-"));
+  use({ stop: () => rmSync(folder, { recursive: true }) });
+  const path = join(folder, "access.log");
+  const endpoint = use(
+    startRawEndpoint((socket, all) => {
+      const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+      socket.write(
+        all.includes("/chunked") ? chunked : `HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n${response("ok")}`,
+      );
+    }),
+  );
+  const balancer = startBalancer(
+    {
+      listeners: { web: { address: "127.0.0.1:0", pool: "app" } },
+      routes: [{ match: { path: "/own" }, respond: { body: "mine" } }],
+      pools: { app: { endpoints: [endpoint.address] } },
+      accessLog: { path, format: "{method} {path} {status} {bodyBytesOut} {duration} {reason}" },
+    },
+    { clock, timers: clock },
+  );
+  for (const [method, target] of [
+    ["GET", "/plain"],
+    ["GET", "/chunked"],
+    ["GET", "/own"],
+    ["HEAD", "/own"],
+  ] as const) {
+    await sendRaw(balancer.port, `${method} ${target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
+  }
+  const half = sendRaw(balancer.port, "GET / HT", one);
+  await settle();
+  clock.advance(10_100);
+  const { text } = await half;
+  await balancer.stop();
+  expect(readFileSync(path, "latin1").split("\n")).toEqual([
+    "GET /plain 200 2 0 -",
+    // The chunks as they were sent.
+    "GET /chunked 200 13 0 -",
+    "GET /own 200 4 0 -",
+    "HEAD /own 200 0 0 -",
+    `- - 408 ${text.split("\r\n\r\n")[1]?.length} 10000 E_HEADER_TIMEOUT`,
+    "",
+  ]);
 });

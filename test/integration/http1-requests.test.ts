@@ -337,8 +337,26 @@ test("error answers are in the form that the client asks for", async () => {
       )
     ).text;
   expect(await ask("application/json")).toContain('"code":"E_AMBIGUOUS_PATH"');
-  expect(await ask("text/html")).toContain("<h1>400 Bad Request</h1>");
-  expect(await ask("*/*")).toContain("400 Bad Request: The path can be read");
+  expect(await ask("text/html")).toMatch(/<h1>400 Bad Request<\/h1>.*<code>E_AMBIGUOUS_PATH<\/code>/);
+  expect(await ask("*/*")).toMatch(/\r\n\r\n400 Bad Request: The path can be read .* \(E_AMBIGUOUS_PATH\)\n$/);
+});
+
+test("error answers name the request's id, a trusted proxy's where there is one, and others do not", async () => {
+  const line = /\r\nX-Request-ID: (\S+)\r\n/;
+  const ask = async (port: number, target: string) => {
+    const request = `GET ${target} HTTP/1.1\r\n${HOST}X-Request-ID: theirs\r\nConnection: close\r\n\r\n`;
+    return line.exec((await sendRaw(port, request)).text)?.[1];
+  };
+  expect(await ask(balancer.port, "/public/..%2fadmin")).toMatch(/^[0-9a-f-]{36}$/);
+  expect(await ask(balancer.port, "/admin")).toBeUndefined();
+  const trusting = startBalancer({
+    listeners: { web: { address: "127.0.0.1:0", trustedProxies: ["127.0.0.0/8"] } },
+  });
+  expect(await ask(trusting.port, "/")).toBe("theirs");
+  await trusting.stop();
+  const silent = startBalancer({ listeners: { web: { address: "127.0.0.1:0", forwarding: { requestId: false } } } });
+  expect(await ask(silent.port, "/")).toBeUndefined();
+  await silent.stop();
 });
 
 test("nothing is left in flight", async () => {

@@ -1,6 +1,6 @@
 /** Every command as users start it: what it prints, and the exit code that scripts rely on. */
 import { afterEach, expect, test } from "bun:test";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runCommand, startCommand } from "../support/evenkeel.ts";
 import {
@@ -8,6 +8,7 @@ import {
   eventually,
   freePort,
   havePrograms,
+  isRunning,
   type RunningProgram,
   temporaryFolder,
 } from "../support/process.ts";
@@ -65,6 +66,40 @@ test(
 );
 
 test(
+  "run: a second evenkeel gets neither the address, nor the admin address, nor the pid file of the first",
+  async () => {
+    const [port, adminPort, freeOne, freeTwo] = await Promise.all([freePort(), freePort(), freePort(), freePort()]);
+    const config = (listen: number, admin: number) =>
+      configFile(`${GOOD.replace("8080", String(listen))}admin: { address: "127.0.0.1:${admin}" }\nworkers: 2\n`);
+    const pidFile = join(temporaryFolder(), "evenkeel.pid");
+    const first = startCommand("run", "-c", config(port, adminPort), "--pid-file", pidFile);
+    await whenReady(first, adminPort);
+    const refusals = [
+      { args: ["-c", config(port, freeOne)], says: `listeners.web: 127.0.0.1:${port}: cannot listen` },
+      { args: ["-c", config(freeTwo, adminPort)], says: `admin: 127.0.0.1:${adminPort}: cannot listen` },
+      { args: ["-c", config(freeTwo, freeOne), "--pid-file", pidFile], says: `names process ${first.pid}` },
+    ];
+    for (const { args, says } of refusals) {
+      const second = await runCommand("run", ...args);
+      expect(second.code).toBe(1);
+      expect(second.stderr).toContain(says);
+      if (says.includes("listen")) expect(second.stderr).toContain("ss -ltnp");
+      expect(readFileSync(pidFile, "utf8")).toBe(`${first.pid}\n`);
+    }
+    // Its successor is not a second one: it gets all three.
+    first.signal("SIGUSR2");
+    expect(await first.ending()).toBe(0);
+    const successor = Number(readFileSync(pidFile, "utf8"));
+    expect(successor).not.toBe(first.pid);
+    await whenReady(first, adminPort);
+    process.kill(successor, "SIGTERM");
+    await eventually(() => !isRunning(successor), "the successor to end");
+    expect(existsSync(pidFile)).toBe(false);
+  },
+  TIMEOUT_MS,
+);
+
+test(
   "check: 0 for a good file, 1 for a wrong one",
   async () => {
     const good = await runCommand("check", "-c", configFile(GOOD));
@@ -108,6 +143,25 @@ test.each([
     expect(code).toBe(2);
     expect(stderr).toContain("help");
     expect(stdout).toBe("");
+  },
+  TIMEOUT_MS,
+);
+
+test.each([
+  { args: ["rnu"], says: ["unknown command rnu; did you mean run?"] },
+  { args: ["frobnicate"], says: ["unknown command frobnicate\n"] },
+  {
+    args: ["proxy", "--workers", "x", "nonsense"],
+    says: ['--workers: expected "auto" or a number, found "x"', "nonsense: expected an address with a port"],
+  },
+  { args: ["proxy", "--listen", "8080", "127.0.0.1:1"], says: ["--listen: expected an address", 'write ":8080"'] },
+  { args: ["proxy", "--health-path", "x", "127.0.0.1:1"], says: ["--health-path: expected a path"] },
+])(
+  "wrong usage is told in the words of the command line: $args",
+  async ({ args, says }) => {
+    const { code, stderr } = await runCommand(...args);
+    expect(code).toBe(2);
+    for (const text of says) expect(stderr).toContain(text);
   },
   TIMEOUT_MS,
 );

@@ -144,6 +144,69 @@ test(
   TIMEOUT_MS,
 );
 
+test(
+  "a renamed listener keeps its address, and one may move to every address of its port",
+  async () => {
+    const port = await freePort();
+    const named = (name: string): ConfigInput => ({
+      ...answering([], name),
+      listeners: { [name]: { address: `127.0.0.1:${port}` } },
+    });
+    const evenkeel = await startEvenkeel(named("first"));
+    expect(await ask(port)).toBe("first");
+    expect(await evenkeel.reload(named("second"))).toBe(true);
+    expect(await ask(port)).toBe("second");
+    const everywhere = { ...named("third"), listeners: { third: { address: `:${port}` } } };
+    expect(await evenkeel.reload(everywhere)).toBe(true);
+    expect(await ask(port)).toBe("third");
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "the admin address moves, is refused where it cannot go, and goes away",
+  async () => {
+    const [port, next] = [await freePort(), await freePort()];
+    const evenkeel = await startEvenkeel(answering([port], "here"));
+    const withAdmin = (admin: ConfigInput["admin"]) =>
+      JSON.stringify({ ...answering([port], "here"), accessLog: false, admin });
+    const other = Bun.listen({ hostname: "127.0.0.1", port: next, socket: { data() {} } });
+    expect(await evenkeel.reload(withAdmin({ address: `127.0.0.1:${next}` }))).toBe(false);
+    expect(evenkeel.stderr).toContain(`admin: 127.0.0.1:${next}: cannot listen: the address is already in use`);
+    expect(await evenkeel.readiness()).toBe(200);
+    other.stop(true);
+    expect(await evenkeel.reload(withAdmin({ address: `127.0.0.1:${next}` }))).toBe(true);
+    expect((await fetch(`http://127.0.0.1:${next}/readyz`)).status).toBe(200);
+    expect(await evenkeel.readiness()).toBe(0);
+    expect(await evenkeel.reload(withAdmin(false))).toBe(true);
+    expect(await refusesConnections(next)).toBe(true);
+    expect(await evenkeel.reload(answering([port], "here"))).toBe(true);
+    expect(await evenkeel.readiness()).toBe(200);
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "the log changes its form and level, and says that the number of workers does not change",
+  async () => {
+    const port = await freePort();
+    const evenkeel = await startEvenkeel(answering([port], "here"));
+    expect(await evenkeel.reload(answering([port], "here", { workers: 3 }))).toBe(true);
+    await evenkeel.says(
+      "the number of workers changes only with a restart or an upgrade (SIGUSR2)  now=2  configured=3",
+    );
+    expect(evenkeel.workers()).toHaveLength(2);
+    evenkeel.write(answering([port], "json", { log: { format: "json" } }));
+    evenkeel.signal("SIGHUP");
+    await evenkeel.says('"level":"info","message":"reloaded"');
+    evenkeel.write(answering([port], "quiet", { log: { level: "error" } }));
+    evenkeel.signal("SIGHUP");
+    await eventually(async () => (await ask(port)) === "quiet", "the quiet configuration");
+    expect(evenkeel.count('"message":"reloaded"')).toBe(1);
+  },
+  TIMEOUT_MS,
+);
+
 async function turnsWatchingOff(evenkeel: Evenkeel, port: number): Promise<void> {
   evenkeel.write(answering([port], "third"));
   await eventually(async () => (await ask(port)) === "third", "the change that turns watching off");

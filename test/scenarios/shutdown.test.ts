@@ -130,6 +130,43 @@ async function startStuck(drainTimeout: string): Promise<{ evenkeel: Evenkeel; a
 }
 
 test(
+  "with a delay, clients are served on after /readyz has turned 503, until a second signal",
+  async () => {
+    const endpoint = startSlowEndpoint();
+    const port = await freePort();
+    const shutdown = { drainTimeout: "20s", delay: "50s" };
+    const evenkeel = await startEvenkeel({ ...inFrontOf(endpoint.address, port, 2, "20s"), shutdown });
+    const kept = await client(port);
+    evenkeel.signal("SIGTERM");
+    await eventually(async () => (await evenkeel.readiness()) === 503, "/readyz to be 503");
+    const during = await kept.get("/");
+    expect(during).toMatchObject({ status: 200, body: "quick" });
+    expect(during.head).not.toContain("Connection: close");
+    expect((await (await client(port)).get("/")).status).toBe(200);
+    expect(evenkeel.count("INFO  draining")).toBe(0);
+    evenkeel.signal("SIGTERM");
+    await evenkeel.says("INFO  draining");
+    expect(await evenkeel.ending()).toBe(0);
+    expect(evenkeel.count("stopping at once")).toBe(0);
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "a delay ends by itself, and drainTimeout 0 does not take it away",
+  async () => {
+    const endpoint = startSlowEndpoint();
+    const port = await freePort();
+    const shutdown = { drainTimeout: "0s", delay: "500ms" };
+    const evenkeel = await startEvenkeel({ ...inFrontOf(endpoint.address, port, 0, "0s"), shutdown });
+    evenkeel.signal("SIGTERM");
+    expect(await evenkeel.ending()).toBe(0);
+    expect(evenkeel.count("INFO  draining")).toBe(1);
+  },
+  TIMEOUT_MS,
+);
+
+test(
   "the drain timeout ends what does not end by itself, and says so",
   async () => {
     const { evenkeel, answer } = await startStuck("1s");

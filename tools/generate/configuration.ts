@@ -31,7 +31,7 @@ export function configurationPage(): string {
       const kind = object.properties["type"]?.const ?? object.properties["algorithm"]?.const;
       if (object.properties["algorithm"]?.const !== undefined) continue;
       sections.push(
-        `## ${title}${kind === undefined ? "" : ` (${String(kind)})`}\n\n${object.description === undefined ? "" : `${object.description}\n\n`}${optionRows(object)}`,
+        `## ${title.replaceAll("<", "\\<")}${kind === undefined ? "" : ` (${String(kind)})`}\n\n${object.description === undefined ? "" : `${object.description}\n\n`}${optionRows(object)}`,
       );
       for (const [key, value] of Object.entries(object.properties))
         visit(`${title === "top level" ? "" : `${title}.`}${key}`, value);

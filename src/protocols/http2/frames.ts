@@ -3,6 +3,15 @@
 /** What every connection of a client begins with (RFC 9113 section 3.4). */
 export const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
+/** So much of it tells it from everything else. */
+const TELLING_BYTES = 16;
+
+/** Whether a connection's first bytes are the preface, which no request of HTTP/1.1 begins like (RFC 9113 section 3.4). */
+export function beginsLikeHttp2(bytes: Buffer): boolean {
+  if (bytes[0] !== PREFACE[0] || bytes.length < TELLING_BYTES) return false;
+  return bytes.compare(PREFACE, 0, TELLING_BYTES, 0, TELLING_BYTES) === 0;
+}
+
 export const FRAME_HEADER_BYTES = 9;
 /** Largest frame that may be sent before the peer allows more, and the least it may allow. */
 export const MIN_MAX_FRAME_BYTES = 16_384;

@@ -1,0 +1,41 @@
+/** What the admin server shows of this process. */
+import { renderMetrics } from "../observability/prometheus.ts";
+import { defaultRouteName } from "./build-action.ts";
+import type { Supervisor } from "./supervisor.ts";
+import { VERSION } from "./version.ts";
+
+export function metricsText(supervisor: Supervisor, lastReloadGood: boolean): string {
+  const { tables, rows, endpoints, config, generation, restarts, links } = supervisor;
+  const named = (names: readonly string[], of: { get(name: string): number | undefined }) =>
+    Object.fromEntries(names.flatMap((name) => (of.get(name) === undefined ? [] : [[name, of.get(name) as number]])));
+  const routes = config?.routes.map((route, index) => route.name ?? `route-${index + 1}`) ?? [];
+  const listeners = Object.keys(config?.listeners ?? {});
+  return renderMetrics({
+    table: tables.metrics,
+    listeners: named(listeners, rows.listener),
+    routes: named([...routes, ...listeners.map(defaultRouteName)], rows.route),
+    pools: named(Object.keys(config?.pools ?? {}), rows.pool),
+    endpoints: endpoints.list().map((endpoint) => ({
+      ...endpoint,
+      inFlight: tables.endpoints.inFlight(endpoint.row),
+      eligible: tables.endpoints.isEligible(endpoint.row),
+      weight: tables.endpoints.weight(endpoint.row),
+    })),
+    version: VERSION,
+    generation,
+    lastReloadGood,
+    workers: links,
+    restarts,
+  });
+}
+
+/** Names of the pools none of whose endpoints may be picked now. */
+export function poolsWithoutEndpoint({ config, endpoints, tables }: Supervisor): string[] {
+  const usable = new Set(
+    endpoints
+      .list()
+      .filter(({ row }) => tables.endpoints.isEligible(row) && tables.endpoints.weight(row) > 0)
+      .map(({ pool }) => pool),
+  );
+  return Object.keys(config?.pools ?? {}).filter((pool) => !usable.has(pool));
+}
