@@ -2,7 +2,7 @@
 import { formatAddress, parseListenAddress } from "../base/address.ts";
 import { EvenkeelError } from "../base/errors.ts";
 import type { Config } from "../config/schema.ts";
-import { closeDescriptor, openListeningSocket, portOf } from "../transport/listening-socket.ts";
+import { closeDescriptor, openDatagramSocket, openListeningSocket, portOf } from "../transport/listening-socket.ts";
 
 interface OpenListener {
   readonly address: string;
@@ -11,7 +11,7 @@ interface OpenListener {
   readonly descriptors: readonly number[];
 }
 
-/** Sockets that another evenkeel hands over: by address as written in the configuration. */
+/** Sockets that another evenkeel hands over: by address as written in the configuration, `udp ` before it for UDP. */
 export type InheritedSockets = Readonly<Record<string, readonly number[]>>;
 
 export class ListeningSockets {
@@ -65,7 +65,7 @@ export class ListeningSockets {
 
   /** Everything that is open, by address: to hand over. */
   all(): InheritedSockets {
-    return Object.fromEntries([...this.#open.values()].map(({ address, descriptors }) => [address, descriptors]));
+    return Object.fromEntries([...this.#open.values()].map((open) => [keyOf(open), open.descriptors]));
   }
 
   /** The port that a listener has got (it may have asked for any). */
@@ -80,20 +80,21 @@ export class ListeningSockets {
 
   #openListener(name: string, address: string, protocol: string): OpenListener {
     const parsed = parseListenAddress(address) ?? { host: "::", port: 0 };
-    const inherited = this.#inherited.get(address) ?? [];
-    this.#inherited.delete(address);
+    const key = keyOf({ address, protocol });
+    const inherited = this.#inherited.get(key) ?? [];
+    this.#inherited.delete(key);
     const descriptors = inherited.slice(0, this.#count);
     for (const surplus of inherited.slice(this.#count)) closeDescriptor(surplus);
     try {
       // All sockets of a listener have one port, also when the system chose it.
       let { port } = parsed;
       while (descriptors.length < this.#count) {
-        descriptors.push(openListeningSocket(numericHost(parsed.host), port));
+        descriptors.push((protocol === "udp" ? openDatagramSocket : openListeningSocket)(numericHost(parsed.host), port));
         port = portOf(descriptors[0] as number);
       }
     } catch (error) {
       for (const descriptor of descriptors) closeDescriptor(descriptor);
-      const who = `see who has it with: ss -ltnp 'sport = :${parsed.port}'`;
+      const who = `see who has it with: ss -l${protocol === "udp" ? "u" : "t"}np 'sport = :${parsed.port}'`;
       throw new EvenkeelError(`listeners.${name}: ${formatAddress(parsed)}: ${(error as Error).message} (${who})`, {
         cause: error,
       });
@@ -107,6 +108,11 @@ export interface PreparedSockets {
   added(worker: number): Record<string, number>;
   commit(): void;
   abort(): void;
+}
+
+/** TCP and UDP have ports of their own. */
+function keyOf({ address, protocol }: Pick<OpenListener, "address" | "protocol">): string {
+  return protocol === "udp" ? `udp ${address}` : address;
 }
 
 function numericHost(host: string): string {
