@@ -143,6 +143,7 @@ class WorkerDataPath implements DataPath {
       this.#listeners.delete(name);
       this.#leave(listener, update.config.shutdown.drainTimeout);
     }
+    this.#endReplaced();
     this.#switchAccessLog(update, prepared.accessLog);
   }
 
@@ -218,6 +219,13 @@ class WorkerDataPath implements DataPath {
     });
   }
 
+
+  /** Of two UDP sockets on one address, each gets some of the clients: one that begins nothing must not take any. */
+  #endReplaced(): void {
+    const addresses = [...this.#listeners.values()].flatMap((now) => (now instanceof UdpListener ? [now.address] : []));
+    for (const old of this.#leaving)
+      if (old instanceof UdpListener && addresses.includes(old.address)) old.closeConnections();
+  }
 
   /** The pool of that name that is in use already, or a new one. Its settings change with `commit`. */
   #poolFor(name: string, config: PoolConfig, update: WorkerUpdate): PoolInUse {
