@@ -219,7 +219,6 @@ class WorkerDataPath implements DataPath {
     });
   }
 
-
   /** Of two UDP sockets on one address, each gets some of the clients: one that begins nothing must not take any. */
   #endReplaced(): void {
     const addresses = [...this.#listeners.values()].flatMap((now) => (now instanceof UdpListener ? [now.address] : []));

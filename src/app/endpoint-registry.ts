@@ -1,11 +1,11 @@
 /** All endpoints of all pools: where they are, whether they are well, and their rows in the shared tables. */
 import type { Clock, Timers } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
-import type { Config } from "../config/schema.ts";
 import { datagramPools } from "../config/check-connections.ts";
-import { type HealthConfig, healthSchema } from "../health/schema.ts";
+import type { Config } from "../config/schema.ts";
 import type { HealthStatus } from "../health/health-state.ts";
 import { type HealthChange, HealthMonitor } from "../health/monitor.ts";
+import { type HealthConfig, healthSchema } from "../health/schema.ts";
 import type { Log } from "../observability/log.ts";
 import { Discovery, type ResolvedEndpoint, type Resolver } from "../upstreams/discovery.ts";
 import type { EndpointSpec } from "../upstreams/endpoint.ts";

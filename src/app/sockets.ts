@@ -89,7 +89,9 @@ export class ListeningSockets {
       // All sockets of a listener have one port, also when the system chose it.
       let { port } = parsed;
       while (descriptors.length < this.#count) {
-        descriptors.push((protocol === "udp" ? openDatagramSocket : openListeningSocket)(numericHost(parsed.host), port));
+        descriptors.push(
+          (protocol === "udp" ? openDatagramSocket : openListeningSocket)(numericHost(parsed.host), port),
+        );
         port = portOf(descriptors[0] as number);
       }
     } catch (error) {

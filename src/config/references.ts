@@ -71,7 +71,8 @@ function checkListeners(config: Config, error: Report): void {
       const [host, port, otherTransport] = other.split(" ") as [string, string, string];
       const clashes =
         otherTransport === transport &&
-        Number(port) === address.port && (host === address.host || everywhere || ["::", "0.0.0.0"].includes(host));
+        Number(port) === address.port &&
+        (host === address.host || everywhere || ["::", "0.0.0.0"].includes(host));
       if (clashes) error(path, `${text} is taken by ${owner} already`);
     }
     taken.set(`${address.host} ${address.port} ${transport}`, who);

@@ -21,7 +21,11 @@ export const METRICS = {
   evenkeel_workers: { type: "gauge", labels: [], help: "Workers that are serving." },
   evenkeel_worker_restarts_total: { type: "counter", labels: [], help: "Workers that ended and were replaced." },
   evenkeel_worker_memory_bytes: { type: "gauge", labels: ["worker"], help: "Resident memory of a worker." },
-  evenkeel_listener_connections_total: { type: "counter", labels: ["listener"], help: "Connections accepted; flows begun." },
+  evenkeel_listener_connections_total: {
+    type: "counter",
+    labels: ["listener"],
+    help: "Connections accepted; flows begun.",
+  },
   evenkeel_listener_connections_open: { type: "gauge", labels: ["listener"], help: "Connections and flows open now." },
   evenkeel_listener_connections_rejected_total: {
     type: "counter",

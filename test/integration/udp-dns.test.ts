@@ -49,7 +49,7 @@ function scenarios(): void {
 
   test("an answer of more than 512 bytes arrives whole", async () => {
     const text = await dig(balancer.port, "long.test", "TXT", "+bufsize=4096");
-    expect(text.replace(/[" ]/g, "").length).toBe(1_000);
+    expect(text.replace(/[" ]/g, "").length).toBe(800);
   });
 
   test(`dnsperf gets ${QUERIES} answers, none is lost and no flow is left`, async () => {
@@ -67,9 +67,14 @@ function scenarios(): void {
 
   /** Answers every name below `test.` with its own address. */
   function startServer(port: number, address: string): Bun.Subprocess {
-    const long = Array.from({ length: 5 }, () => "x".repeat(200)).join(",");
+    const long = Array.from({ length: 4 }, () => "x".repeat(200)).join(",");
     const config = ["no-resolv", "no-hosts", "bind-interfaces", "listen-address=127.0.0.1", `port=${port}`];
-    config.push(`address=/test/${address}`, `txt-record=long.test,${long}`, "pid-file=", "edns-packet-max=4096");
+    config.push(
+      `address=/test/${address}`,
+      `txt-record=long.test,${long}`,
+      `pid-file=${join(folder, `${port}.pid`)}`,
+      "edns-packet-max=4096",
+    );
     const file = join(folder, `dnsmasq-${port}.conf`);
     writeFileSync(file, config.join("\n"));
     const user = process.getuid?.() === 0 ? ["--user=root", "--group=root"] : [];
