@@ -1,6 +1,6 @@
 /**
  * UDP sockets through the C library: what the runtime's own offer lacks is the address that a client spoke to (see
- * docs/decisions/0005-udp-sockets.md). Many datagrams are received and sent by one call. (Linux, 64 bit.)
+ * docs/decisions/0006-udp-sockets.md). Many datagrams are received and sent by one call. (Linux, 64 bit.)
  */
 import { dlopen, ptr, read } from "bun:ffi";
 import { closeDescriptor } from "./listening-socket.ts";
