@@ -1,16 +1,42 @@
-/** A flow: what one client port sends to one address of ours, and what endpoints answer. */
+/**
+ * A flow, which is what one client port sends to one address of ours and what endpoints answer; and its legs, the sockets
+ * to those endpoints. What becomes of them is told in handle-datagram.ts.
+ */
 import type { ErrorCode } from "../base/errors.ts";
 import type { AccessRecord } from "../observability/access-format.ts";
+import { ENDPOINT, LISTENER } from "../observability/metrics-table.ts";
 import type { Pool } from "../pools/pool.ts";
-import type { ReplyTarget } from "../transport/datagram-socket.ts";
+import type { DatagramEngine } from "../transport/datagram-engine.ts";
+import type { ReplySocket, ReplyTarget } from "../transport/datagram-socket.ts";
 import type { Deadline } from "../transport/deadlines.ts";
+import { BATCH } from "../transport/message-vector.ts";
+import type { Watcher } from "../transport/readiness-loop.ts";
 import type { PlaceKey } from "../transport/socket-address.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
-import type { FlowPlaces } from "./flow-table.ts";
-import type { Flows } from "./flows.ts";
-import { expire } from "./handle-datagram.ts";
-import type { Leg } from "./leg.ts";
+import type { UdpContext } from "./context.ts";
+import type { FlowPlaces, FlowTable } from "./flow-table.ts";
 import type { UdpRoute, UdpSnapshot } from "./snapshot.ts";
+import type { Unreachable } from "./unreachable.ts";
+
+/** All flows of a listener, as one of them sees it. */
+export interface FlowOwner extends ReplySocket {
+  readonly settings: UdpSnapshot;
+  readonly context: UdpContext;
+  readonly engine: DatagramEngine;
+  readonly table: FlowTable<Flow>;
+  readonly unreachable: Unreachable<Endpoint>;
+  /** No flow begins any more. */
+  readonly draining: boolean;
+  /** When the datagrams that are looked at now were received. */
+  readonly nowMs: number;
+  /** Nothing was sent either way for as long as that is allowed. */
+  flowExpired(flow: Flow): void;
+  flowEnded(): void;
+  /** Answers have come and are on their way to the client. */
+  legAnswered(leg: Leg): void;
+  /** Nobody is at the endpoint's port. */
+  legFailed(leg: Leg): void;
+}
 
 /** Where a flow comes from. */
 export interface FlowOrigin extends FlowPlaces, ReplyTarget {
@@ -19,7 +45,7 @@ export interface FlowOrigin extends FlowPlaces, ReplyTarget {
 }
 
 export class Flow implements Deadline, AccessRecord, FlowOrigin {
-  readonly flows: Flows;
+  readonly flows: FlowOwner;
   readonly settings: UdpSnapshot;
   readonly matched: UdpRoute;
   readonly poolInUse: Pool;
@@ -51,7 +77,7 @@ export class Flow implements Deadline, AccessRecord, FlowOrigin {
   bytesIn = 0;
   bytesOut = 0;
 
-  constructor(flows: Flows, origin: FlowOrigin, matched: UdpRoute, pool: Pool, key: number, nowMs: number) {
+  constructor(flows: FlowOwner, origin: FlowOrigin, matched: UdpRoute, pool: Pool, key: number, nowMs: number) {
     this.flows = flows;
     this.settings = flows.settings;
     this.matched = matched;
@@ -71,7 +97,7 @@ export class Flow implements Deadline, AccessRecord, FlowOrigin {
   }
 
   onDeadline(): void {
-    expire(this);
+    this.flows.flowExpired(this);
   }
 
   /** All answers that are to be expected have come. */
@@ -109,4 +135,45 @@ export class Flow implements Deadline, AccessRecord, FlowOrigin {
   readonly requestId = "";
   readonly userAgent = "";
   readonly referer = "";
+}
+
+/** A flow's socket to one endpoint: what comes back on it goes to the flow's client. */
+export class Leg implements Watcher {
+  readonly flow: Flow;
+  readonly endpoint: Endpoint;
+  readonly descriptor: number;
+  readonly startedMs: number;
+  firstByteMs = -1;
+  closed = false;
+  /** Datagrams to ask the kernel for: one, and more where one was not enough. */
+  #burst = 1;
+
+  constructor(flow: Flow, endpoint: Endpoint, descriptor: number, startedMs: number) {
+    this.flow = flow;
+    this.endpoint = endpoint;
+    this.descriptor = descriptor;
+    this.startedMs = startedMs;
+  }
+
+  onReady(): void {
+    const { flow, endpoint } = this;
+    const { context } = flow.flows;
+    const { replies } = flow.flows.engine;
+    const count = replies.receive(this.descriptor, flow.flows, this.#burst);
+    if (count === "gone") return flow.flows.legFailed(this);
+    this.#burst = count < this.#burst ? 1 : Math.min(BATCH, count * 2);
+    if (count === 0) return;
+    let bytes = 0;
+    for (let index = 0; index < count; index++) {
+      bytes += replies.vector.length(replies.next);
+      replies.add(flow);
+    }
+    const { metrics } = context;
+    flow.datagramsOut += count;
+    flow.bytesOut += bytes;
+    metrics.add(flow.settings.cells + LISTENER.datagramsOut, count);
+    metrics.add(flow.settings.cells + LISTENER.bytesOut, bytes);
+    metrics.add(endpoint.cells + ENDPOINT.bytesIn, bytes);
+    flow.flows.legAnswered(this);
+  }
 }

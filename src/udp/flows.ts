@@ -1,23 +1,22 @@
 /** All flows of one UDP listener in this worker, and the socket that their clients speak to. */
 import { ENDPOINT, LISTENER } from "../observability/metrics-table.ts";
 import type { DatagramEngine } from "../transport/datagram-engine.ts";
-import { isBoundToAll, type ReplySocket } from "../transport/datagram-socket.ts";
+import { isBoundToAll } from "../transport/datagram-socket.ts";
 import { BATCH } from "../transport/message-vector.ts";
 import type { Watcher } from "../transport/readiness-loop.ts";
 import { addressLength, ipAt, ipKey, type PlaceKey, placeKey, portAt } from "../transport/socket-address.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { UdpContext } from "./context.ts";
-import type { Flow, FlowOrigin } from "./flow.ts";
+import type { Flow, FlowOrigin, FlowOwner, Leg } from "./flow.ts";
 import { FlowTable } from "./flow-table.ts";
-import { beginFlow, legFailed, legFor } from "./handle-datagram.ts";
-import type { Leg } from "./leg.ts";
+import { answered, beginFlow, expire, fail, legFor } from "./handle-datagram.ts";
 import type { UdpSnapshot } from "./snapshot.ts";
 import { Unreachable } from "./unreachable.ts";
 
 /** Full batches that are taken before somebody else gets a turn. */
 const MAX_BATCHES = 4;
 
-export class Flows implements Watcher, ReplySocket {
+export class Flows implements Watcher, FlowOwner {
   settings: UdpSnapshot;
   readonly context: UdpContext;
   readonly engine: DatagramEngine;
@@ -60,6 +59,22 @@ export class Flows implements Watcher, ReplySocket {
 
   datagramsLost(count: number): void {
     this.context.metrics.add(this.settings.cells + LISTENER.datagramsDropped, count);
+  }
+
+  flowExpired(flow: Flow): void {
+    expire(flow);
+  }
+
+  flowEnded(): void {
+    this.onEnd();
+  }
+
+  legAnswered(leg: Leg): void {
+    answered(leg);
+  }
+
+  legFailed(leg: Leg): void {
+    fail(leg);
   }
 
   #take(slot: number): void {
@@ -117,7 +132,7 @@ export class Flows implements Watcher, ReplySocket {
     if (taken === end - start) return;
     if (!peerIsGone) return this.datagramsLost(end - start - taken);
     // It was an earlier datagram that found nobody there: these have not left yet and go to another endpoint.
-    legFailed(leg);
+    fail(leg);
     for (let slot = start + taken; slot < end; slot++) this.#take(slot);
     this.#sendRun();
   }

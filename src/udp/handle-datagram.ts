@@ -1,7 +1,7 @@
 /**
  * The life of a flow, in the order it happens: a datagram of a client that is not known yet begins one, a route and an
  * endpoint are found for it, answers come back, and it ends with its last answer, with silence, or because its endpoint
- * is gone. Start reading here; flows.ts calls it for what clients send, leg.ts for what endpoints do.
+ * is gone. Start reading here; flows.ts calls it for what clients send, and flow.ts for what endpoints do.
  */
 import { ERRORS, type ErrorCode } from "../base/errors.ts";
 import { hashString } from "../base/hash.ts";
@@ -11,14 +11,12 @@ import type { Pool } from "../pools/pool.ts";
 import { AMBIGUOUS } from "../routing/router.ts";
 import { closeDescriptor } from "../transport/listening-socket.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
-import { Flow, type FlowOrigin } from "./flow.ts";
-import type { Flows } from "./flows.ts";
-import { Leg } from "./leg.ts";
+import { Flow, type FlowOrigin, type FlowOwner, Leg } from "./flow.ts";
 import { openSocketTo } from "./open-socket.ts";
 import { clientView } from "./view.ts";
 
 /** The flow of a client that is not known yet; undefined when there is no place for it or no endpoint. */
-export function beginFlow(flows: Flows, origin: FlowOrigin): Flow | undefined {
+export function beginFlow(flows: FlowOwner, origin: FlowOrigin): Flow | undefined {
   const { settings, context, table } = flows;
   const { metrics } = context;
   if (flows.draining) return undefined;
@@ -98,7 +96,7 @@ function keyOf({ key }: Pool, clientIp: string): number {
 }
 
 /** Answers have come and are on their way to the client. */
-export function legAnswered(leg: Leg): void {
+export function answered(leg: Leg): void {
   const { flow } = leg;
   const { flows } = flow;
   const nowMs = flows.context.clock.now();
@@ -113,7 +111,7 @@ export function legAnswered(leg: Leg): void {
 }
 
 /** Nobody is at the endpoint's port. The client's next datagram begins anew, elsewhere. */
-export function legFailed(leg: Leg): void {
+export function fail(leg: Leg): void {
   const { flow, endpoint } = leg;
   if (leg.closed) return;
   flow.flows.unreachable.mark(endpoint, flow.flows.context.clock.now());
@@ -149,7 +147,7 @@ export function finish(flow: Flow): void {
   metrics.observe(matched.cells + ROUTE.duration, flow.totalMs);
   if (failure !== undefined) metrics.countReason(failure);
   accessLog?.write(flow);
-  flows.onEnd();
+  flows.flowEnded();
 }
 
 /** Gives the endpoint's place back, once. */
