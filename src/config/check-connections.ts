@@ -38,6 +38,9 @@ export function checkConnectionListeners(config: Config, error: Report): void {
     if (key !== undefined && keyNeedsHttp(key))
       error(["pools", name, "key"], `needs HTTP, but ${from}, which uses this pool, has no requests`, KEY_HINT);
   }
+  for (const name of datagramPools(config))
+    if (config.pools[name]?.connections.proxyProtocol !== undefined)
+      error(["pools", name, "connections", "proxyProtocol"], "needs connections, but only UDP listeners use this pool");
 }
 
 /** The pools that UDP listeners use and no others. */
@@ -70,7 +73,11 @@ function checkDatagramMatch(match: MatchConfig, path: Path, error: Report): void
 function checkMatch(match: MatchConfig, path: Path, why: string, error: Report): void {
   for (const key of HTTP_CONDITIONS)
     if (match[key] !== undefined)
-      error([...path, key], `needs HTTP, but ${why}`, "there are: serverName, alpn, clientIp, all, any, not");
+      error(
+        [...path, key],
+        `needs HTTP, but ${why}`,
+        `there are: ${why.endsWith("udp") ? "" : "serverName, alpn, "}clientIp, all, any, not`,
+      );
   match.all?.forEach((part, index) => {
     checkMatch(part, [...path, "all", index], why, error);
   });

@@ -42,14 +42,20 @@ const ALL_OF_ONE: Sent = { taken: 1, peerIsGone: false };
 const NONE: Sent = { taken: 0, peerIsGone: false };
 const GONE: Sent = { taken: 0, peerIsGone: true };
 
-/** A socket that sends to `address` (a struct sockaddr) and receives from there alone; -1 when there are too many open files. */
+/** There is no way to the address. */
+export const NO_WAY = -2;
+
+/**
+ * A socket that sends to `address` (a struct sockaddr) and receives from there alone; -1 when there are too many open
+ * files, NO_WAY when the system knows no way there.
+ */
 export function openConnectedSocket(address: Uint8Array): number {
   const family = address[0] as number;
   const descriptor = libc.socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (descriptor < 0) return -1;
   if (libc.connect(descriptor, ptr(address), address.length) === 0) return descriptor;
   closeDescriptor(descriptor);
-  return -1;
+  return NO_WAY;
 }
 
 /** Whether a bound socket takes datagrams for every address of this machine. */

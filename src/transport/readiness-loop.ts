@@ -103,8 +103,12 @@ export class ReadinessLoop {
     this.#scheduled = true;
     this.#options.afterEvents(() => {
       this.#scheduled = false;
-      this.#turn();
-      if (this.#watched > 0) this.#schedule();
+      try {
+        this.#turn();
+      } finally {
+        // What one watcher throws must not end the wait of all.
+        if (this.#watched > 0) this.#schedule();
+      }
     });
   }
 

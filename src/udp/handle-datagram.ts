@@ -9,6 +9,7 @@ import { ENDPOINT, LISTENER, POOL, ROUTE } from "../observability/metrics-table.
 import { pickEndpoint } from "../pools/pick-endpoint.ts";
 import type { Pool } from "../pools/pool.ts";
 import { AMBIGUOUS } from "../routing/router.ts";
+import { NO_WAY } from "../transport/datagram-socket.ts";
 import { closeDescriptor } from "../transport/listening-socket.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import { Flow, type FlowOrigin, type FlowOwner, Leg } from "./flow.ts";
@@ -68,8 +69,7 @@ function openLeg(flow: Flow): Leg | undefined {
   const descriptor = openSocketTo(endpoint);
   if (descriptor < 0) {
     endpoint.release();
-    metrics.add(flow.settings.cells + LISTENER.rejected, 1);
-    metrics.countReason("E_TOO_MANY_CONNECTIONS");
+    refuseLeg(flow, endpoint, descriptor === NO_WAY);
     return undefined;
   }
   const leg = new Leg(flow, endpoint, descriptor, flows.nowMs);
@@ -81,6 +81,18 @@ function openLeg(flow: Flow): Leg | undefined {
   metrics.add(endpoint.cells + ENDPOINT.connectionsOpened, 1);
   metrics.add(endpoint.cells + ENDPOINT.connectionsOpen, 1);
   return leg;
+}
+
+function refuseLeg({ flows, settings }: Flow, endpoint: Endpoint, isUnreachable: boolean): void {
+  const { metrics } = flows.context;
+  if (isUnreachable) {
+    flows.unreachable.mark(endpoint, flows.nowMs);
+    metrics.add(endpoint.cells + ENDPOINT.failures, 1);
+    metrics.countReason("E_CONNECT_FAILED");
+    return;
+  }
+  metrics.add(settings.cells + LISTENER.rejected, 1);
+  metrics.countReason("E_TOO_MANY_CONNECTIONS");
 }
 
 function pick({ flows, poolInUse: pool, key }: Flow): Endpoint | undefined {

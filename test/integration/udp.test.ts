@@ -240,6 +240,16 @@ describe("ends", () => {
     expect(to.tables.metrics.read("endpoint", 0, ENDPOINT.failures)).toBe(1);
   });
 
+  test("an endpoint to which there is no way is left as well", async () => {
+    // Nobody may send to this address without having asked for it.
+    const to = balancer(["255.255.255.255:9", (await echo("alive")).address], {}, { balance: "first" });
+    const from = await client();
+    from.send("lost", to.port);
+    await eventually(() => reason(to, "E_CONNECT_FAILED") === 1, "the failure");
+    expect(await ask(from, to, "x")).toBe("alive:x");
+    expect(to.inFlight()).toBe(1);
+  });
+
   test("an endpoint that dies in the middle of a flow is left", async () => {
     const [first, second] = [await echo("first"), await echo("second")];
     const to = balancer([first.address, second.address], {}, { balance: "first" });
