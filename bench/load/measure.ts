@@ -53,7 +53,7 @@ function statusField(pid: number, field: string): number {
   return Number(new RegExp(`${field}:\\s+(\\d+)`).exec(text)?.[1] ?? 0);
 }
 
-function cpuOf(pids: readonly number[]): { user: number; system: number } {
+export function cpuOf(pids: readonly number[]): { user: number; system: number } {
   let user = 0;
   let system = 0;
   for (const pid of pids) {

@@ -287,7 +287,7 @@ async function answers(port: number): Promise<boolean> {
 }
 
 /** A process and all below it. */
-function familyOf(pid: number): number[] {
+export function familyOf(pid: number): number[] {
   const parents = new Map<number, number>();
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;

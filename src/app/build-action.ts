@@ -5,7 +5,7 @@ import { NetworkSet, parseNetwork } from "../base/ip.ts";
 import type { Random } from "../base/random.ts";
 import { keyText } from "../http/request-key.ts";
 import type { RouteConfig } from "../http/schema.ts";
-import type { ListenerConfig } from "../listeners/schema.ts";
+import type { TcpListenerConfig } from "../listeners/schema.ts";
 import type { Pool } from "../pools/pool.ts";
 import type { RequestView } from "../routing/request-view.ts";
 import { compileSplit } from "../routing/split.ts";
@@ -53,7 +53,7 @@ export function at<Value>(place: string, build: () => Value): Value {
 }
 
 export function buildProxyProtocol(
-  config: ListenerConfig["proxyProtocol"],
+  config: TcpListenerConfig["proxyProtocol"],
 ): { from: NetworkSet; timeoutMs: number } | undefined {
   return config === undefined ? undefined : { from: networkSet(config.from), timeoutMs: config.timeout };
 }

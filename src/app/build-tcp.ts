@@ -21,19 +21,7 @@ export function buildTcpSnapshots(
   const snapshots = new Map<string, TcpSnapshot>();
   for (const [name, listener] of Object.entries(config.listeners)) {
     if (listener.protocol !== "tcp") continue;
-    const entries: RouteEntry<TcpRoute>[] = [];
-    for (const [index, route] of config.routes.entries()) {
-      if (route.listeners?.includes(name) !== true) continue;
-      const routeName = route.name ?? `route-${index + 1}`;
-      const target = at(`routes.${routeName}`, () => buildRoute(routeName, route, pools, rows.routes, random));
-      entries.push({ match: byServerName(route.match), priority: route.priority, target });
-    }
-    if (listener.pool !== undefined) {
-      const pool = poolNamed(listener.pool, pools);
-      const routeName = defaultRouteName(name);
-      const cells = MetricsWriter.rowStart("route", rows.routes[routeName] ?? 0);
-      entries.push({ match: {}, priority: LAST_PRIORITY, target: { name: routeName, choose: () => pool, cells } });
-    }
+    const entries = buildPoolRoutes(name, listener.pool, { config, rows }, pools, random);
     snapshots.set(name, {
       name,
       tls: at(
@@ -48,6 +36,28 @@ export function buildTcpSnapshots(
     });
   }
   return snapshots;
+}
+
+/** The routes of a listener that sees no requests; last of all its own `pool`, if it has one. */
+export function buildPoolRoutes(
+  listener: string,
+  ownPool: string | undefined,
+  { config, rows }: Pick<WorkerUpdate, "config" | "rows">,
+  pools: ReadonlyMap<string, Pool>,
+  random: Random,
+): RouteEntry<TcpRoute>[] {
+  const entries: RouteEntry<TcpRoute>[] = [];
+  for (const [index, route] of config.routes.entries()) {
+    if (route.listeners?.includes(listener) !== true) continue;
+    const name = route.name ?? `route-${index + 1}`;
+    const target = at(`routes.${name}`, () => buildRoute(name, route, pools, rows.routes, random));
+    entries.push({ match: byServerName(route.match), priority: route.priority, target });
+  }
+  if (ownPool === undefined) return entries;
+  const pool = poolNamed(ownPool, pools);
+  const name = defaultRouteName(listener);
+  const cells = MetricsWriter.rowStart("route", rows.routes[name] ?? 0);
+  return [...entries, { match: {}, priority: LAST_PRIORITY, target: { name, choose: () => pool, cells } }];
 }
 
 function buildRoute(

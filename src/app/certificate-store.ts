@@ -38,8 +38,8 @@ export class CertificateStore {
 
   /** What each listener shows, the default first. Throws an EvenkeelError that names the file that is wrong. */
   load(config: Config): Certificates {
-    const written = Object.entries(config.listeners).flatMap(([name, { tls }]) =>
-      tls === undefined ? [] : [[name, tls.certificates] as const],
+    const written = Object.entries(config.listeners).flatMap(([name, listener]) =>
+      listener.protocol === "udp" || listener.tls === undefined ? [] : [[name, listener.tls.certificates] as const],
     );
     this.#files.setFiles(written.flatMap(([, certificates]) => certificates.flatMap(pathsOf)));
     const loaded = Object.fromEntries(

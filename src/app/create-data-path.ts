@@ -1,7 +1,7 @@
 /** The data path of one worker: everything that serves, wired together. */
 import { buildBalancer } from "../balancing/build.ts";
 import { algorithms } from "../balancing/registry.ts";
-import type { Clock, Timers } from "../base/clock.ts";
+import { afterEvents, type Clock, type Timers } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
 import type { SharedCounters } from "../base/shared-counters.ts";
 import type { HttpContext } from "../http/context.ts";
@@ -11,6 +11,7 @@ import type { ListenerSnapshot } from "../http/snapshot.ts";
 import { HttpListener } from "../listeners/http-listener.ts";
 import type { ListenerConfig } from "../listeners/schema.ts";
 import { TcpListener } from "../listeners/tcp-listener.ts";
+import { UdpListener } from "../listeners/udp-listener.ts";
 import { AccessLog } from "../observability/access-log.ts";
 import type { Log } from "../observability/log.ts";
 import { type MetricsTable, MetricsWriter, POOL } from "../observability/metrics-table.ts";
@@ -18,8 +19,11 @@ import { EMPTY_VIEW, type Pool, type PoolView } from "../pools/pool.ts";
 import type { PoolConfig } from "../pools/schema.ts";
 import { WaitQueue } from "../pools/wait-queue.ts";
 import type { TcpSnapshot } from "../tcp/snapshot.ts";
+import type { ListenerTls } from "../tls/listener-tls.ts";
 import { ByteWriter } from "../transport/byte-writer.ts";
+import { DatagramEngine } from "../transport/datagram-engine.ts";
 import { DeadlineSweep } from "../transport/deadlines.ts";
+import type { UdpSnapshot } from "../udp/snapshot.ts";
 import { ConnectionPool } from "../upstreams/connection-pool.ts";
 import { Endpoint, type EndpointSpec } from "../upstreams/endpoint.ts";
 import type { EndpointTable } from "../upstreams/endpoint-table.ts";
@@ -28,6 +32,7 @@ import { Http2Pool } from "../upstreams/http2/http2-pool.ts";
 import { at } from "./build-action.ts";
 import { buildSnapshots } from "./build-snapshot.ts";
 import { buildTcpSnapshots } from "./build-tcp.ts";
+import { buildUdpSnapshots } from "./build-udp.ts";
 import type { DataPath, WorkerUpdate } from "./data-path.ts";
 
 const WRITER_BYTES = 524_288;
@@ -61,9 +66,10 @@ interface Prepared {
 interface Snapshots {
   readonly http: Map<string, ListenerSnapshot>;
   readonly tcp: Map<string, TcpSnapshot>;
+  readonly udp: Map<string, UdpSnapshot>;
 }
 
-type RunningListener = HttpListener | TcpListener;
+type RunningListener = HttpListener | TcpListener | UdpListener;
 
 interface PoolInUse extends Pool {
   retryAttempts: number;
@@ -84,6 +90,7 @@ class WorkerDataPath implements DataPath {
   #leaving = new Set<RunningListener>();
   #accessLogConfig = "";
   #prepared: Prepared | undefined;
+  #datagrams: DatagramEngine | undefined;
 
   constructor(options: DataPathOptions) {
     this.#options = options;
@@ -109,10 +116,11 @@ class WorkerDataPath implements DataPath {
       Object.entries(update.config.pools).map(([name, config]) => [name, this.#poolFor(name, config, update)]),
     );
     const { random } = this.#options;
-    const previous = (listener: string) => this.#listeners.get(listener)?.settings.tls;
+    const previous = (listener: string) => tlsOf(this.#listeners.get(listener));
     const snapshots: Snapshots = {
       http: buildSnapshots(update, pools, random, previous),
       tcp: buildTcpSnapshots(update, pools, random, previous),
+      udp: buildUdpSnapshots(update, pools, random),
     };
     const endpointTls = new Map(
       Object.entries(update.config.pools).map(([name, pool]) => [name, buildTls(name, pool)]),
@@ -140,14 +148,15 @@ class WorkerDataPath implements DataPath {
     for (const [name, pool] of before) if (!pools.has(name)) retire(pool.view);
     for (const [name, listener] of added) {
       const replaced = this.#listeners.get(name);
-      if (replaced !== undefined) this.#leave(replaced);
+      if (replaced !== undefined) this.#leave(replaced, update.config.shutdown.drainTimeout);
       this.#listeners.set(name, listener);
     }
     for (const [name, listener] of this.#listeners) {
       if (serve(listener, name, snapshots, update.config.listeners[name])) continue;
       this.#listeners.delete(name);
-      this.#leave(listener);
+      this.#leave(listener, update.config.shutdown.drainTimeout);
     }
+    this.#endReplaced();
     this.#switchAccessLog(update, prepared.accessLog);
   }
 
@@ -206,15 +215,31 @@ class WorkerDataPath implements DataPath {
 
   #openListener(name: string, descriptor: number, config: ListenerConfig, snapshots: Snapshots): RunningListener {
     const { counters } = this.#options;
+    if (config.protocol === "udp") {
+      const { clock } = this.#options;
+      this.#datagrams ??= new DatagramEngine({ now: () => clock.now(), afterEvents });
+      return new UdpListener(descriptor, snapshots.udp.get(name)!, config.address, this.#context, this.#datagrams);
+    }
     return config.protocol === "http"
       ? new HttpListener(descriptor, snapshots.http.get(name)!, config, this.#context, counters)
       : new TcpListener(descriptor, snapshots.tcp.get(name)!, config, this.#context, counters);
   }
 
-  #leave(listener: RunningListener): void {
-    listener.stop();
+  #leave(listener: RunningListener, drainMs: number): void {
+    // A UDP listener has one socket for all: without reading from it, those who are known could not go on.
+    if (!(listener instanceof UdpListener)) listener.stop();
     listener.drain();
     this.#leaving.add(listener);
+    this.#options.timers.after(drainMs, () => {
+      if (this.#leaving.has(listener)) listener.closeConnections();
+    });
+  }
+
+  /** Of two UDP sockets on one address, each gets some of the clients: one that begins nothing must not take any. */
+  #endReplaced(): void {
+    const addresses = [...this.#listeners.values()].flatMap((now) => (now instanceof UdpListener ? [now.address] : []));
+    for (const old of this.#leaving)
+      if (old instanceof UdpListener && addresses.includes(old.address)) old.closeConnections();
   }
 
   /** The pool of that name that is in use already, or a new one. Its settings change with `commit`. */
@@ -308,10 +333,11 @@ class WorkerDataPath implements DataPath {
 function serve(
   listener: RunningListener,
   name: string,
-  { http, tcp }: Snapshots,
+  { http, tcp, udp }: Snapshots,
   config: ListenerConfig | undefined,
 ): boolean {
   if (config === undefined) return false;
+  if (config.protocol === "udp") return serveDatagrams(listener, udp.get(name));
   const httpSettings = http.get(name);
   const tcpSettings = tcp.get(name);
   if (listener instanceof HttpListener && httpSettings !== undefined) listener.serve(httpSettings, config);
@@ -324,6 +350,16 @@ function buildTls(name: string, { connections: { tls, protocol } }: PoolConfig):
   if (tls === undefined) return undefined;
   const protocols = protocol === "http2" ? ["h2"] : tls.alpn;
   return at(`pools.${name}.connections.tls`, () => new EndpointTls(tls, protocols));
+}
+
+function tlsOf(listener: RunningListener | undefined): ListenerTls | undefined {
+  return listener === undefined || listener instanceof UdpListener ? undefined : listener.settings.tls;
+}
+
+function serveDatagrams(listener: RunningListener, settings: UdpSnapshot | undefined): boolean {
+  if (!(listener instanceof UdpListener) || settings === undefined) return false;
+  listener.serve(settings);
+  return true;
 }
 
 function isKeyed(config: PoolConfig): boolean {

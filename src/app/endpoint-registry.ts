@@ -1,9 +1,11 @@
 /** All endpoints of all pools: where they are, whether they are well, and their rows in the shared tables. */
 import type { Clock, Timers } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
+import { datagramPools } from "../config/check-connections.ts";
 import type { Config } from "../config/schema.ts";
 import type { HealthStatus } from "../health/health-state.ts";
 import { type HealthChange, HealthMonitor } from "../health/monitor.ts";
+import { type HealthConfig, healthSchema } from "../health/schema.ts";
 import type { Log } from "../observability/log.ts";
 import { Discovery, type ResolvedEndpoint, type Resolver } from "../upstreams/discovery.ts";
 import type { EndpointSpec } from "../upstreams/endpoint.ts";
@@ -146,7 +148,13 @@ export class EndpointRegistry {
     }
     const { proxyProtocol } = config.connections;
     const preface = proxyProtocol === undefined ? undefined : localHeader(proxyProtocol);
-    this.#monitor.setPool(pool, config.health, endpoints, preface);
+    this.#monitor.setPool(pool, config.health ?? this.#defaultCheck(pool), endpoints, preface);
+  }
+
+  /** Connecting cannot fail for a service that merely answers 404 on /, so it is the safe check when nothing is said. */
+  #defaultCheck(pool: string): HealthConfig {
+    const isDatagrams = this.#config !== undefined && datagramPools(this.#config).has(pool);
+    return healthSchema.parse({ type: isDatagrams ? "udp" : "tcp" });
   }
 
   #healthChanged({ pool, id, status, reason }: HealthChange): void {

@@ -2,7 +2,13 @@
 import { formatAddress, type HostPort, parseListenAddress } from "../base/address.ts";
 import { EvenkeelError } from "../base/errors.ts";
 import type { Config } from "../config/schema.ts";
-import { assertNobodyListens, closeDescriptor, openListeningSocket, portOf } from "../transport/listening-socket.ts";
+import {
+  assertNobodyListens,
+  closeDescriptor,
+  openDatagramSocket,
+  openListeningSocket,
+  portOf,
+} from "../transport/listening-socket.ts";
 
 const LET_GO_MS = 500;
 const LET_GO_STEP_MS = 25;
@@ -14,7 +20,7 @@ interface OpenListener {
   readonly descriptors: readonly number[];
 }
 
-/** Sockets that another evenkeel hands over: by address as written in the configuration. */
+/** Sockets that another evenkeel hands over: by address as written in the configuration, `udp ` before it for UDP. */
 export type InheritedSockets = Readonly<Record<string, readonly number[]>>;
 
 export class ListeningSockets {
@@ -68,7 +74,7 @@ export class ListeningSockets {
 
   /** Everything that is open, by address: to hand over. */
   all(): InheritedSockets {
-    return Object.fromEntries([...this.#open.values()].map(({ address, descriptors }) => [address, descriptors]));
+    return Object.fromEntries([...this.#open.values()].map((open) => [keyOf(open), open.descriptors]));
   }
 
   /** The port that a listener has got (it may have asked for any). */
@@ -83,9 +89,10 @@ export class ListeningSockets {
 
   #openListener(name: string, address: string, protocol: string): OpenListener {
     const parsed = parseListenAddress(address) ?? { host: "::", port: 0 };
-    const isOurs = this.#hasPort(parsed.port);
-    const inherited = this.#inherited.get(address) ?? [];
-    this.#inherited.delete(address);
+    const isOurs = protocol === "udp" || this.#hasPort(parsed.port);
+    const key = keyOf({ address, protocol });
+    const inherited = this.#inherited.get(key) ?? [];
+    this.#inherited.delete(key);
     const descriptors = inherited.slice(0, this.#count);
     for (const surplus of inherited.slice(this.#count)) closeDescriptor(surplus);
     try {
@@ -93,7 +100,9 @@ export class ListeningSockets {
       // All sockets of a listener have one port, also when the system chose it.
       let { port } = parsed;
       while (descriptors.length < this.#count) {
-        descriptors.push(openListeningSocket(numericHost(parsed.host), port));
+        descriptors.push(
+          (protocol === "udp" ? openDatagramSocket : openListeningSocket)(numericHost(parsed.host), port),
+        );
         port = portOf(descriptors[0] as number);
       }
     } catch (error) {
@@ -133,6 +142,11 @@ export interface PreparedSockets {
   added(worker: number): Record<string, number>;
   commit(): void;
   abort(): void;
+}
+
+/** TCP and UDP have ports of their own. */
+function keyOf({ address, protocol }: Pick<OpenListener, "address" | "protocol">): string {
+  return protocol === "udp" ? `udp ${address}` : address;
 }
 
 /** What to listen on for a host that the configuration allows. */

@@ -33,3 +33,8 @@ export const systemTimers: Timers = {
     return { stop: () => clearInterval(handle) };
   },
 };
+
+/** Calls `run` once the runtime has dealt with the events that it has. */
+export function afterEvents(run: () => void): void {
+  setImmediate(run);
+}

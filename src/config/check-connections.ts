@@ -24,6 +24,8 @@ export function checkConnectionListeners(config: Config, error: Report): void {
     if (connections.length < (route.listeners?.length ?? 0))
       error([...path, "listeners"], `a route is either for HTTP listeners or for ${protocol} listeners: write two`);
     checkMatch(route.match, [...path, "match"], `listeners.${first} is ${protocol}`, error);
+    if (connections.some((name) => config.listeners[name]?.protocol === "udp"))
+      checkDatagramMatch(route.match, [...path, "match"], error);
     for (const key of HTTP_SETTINGS)
       if (route[key] !== undefined) error([...path, key], `needs HTTP, but listeners.${first} is ${protocol}`);
     if (route.split?.key !== undefined && keyNeedsHttp(route.split.key))
@@ -36,14 +38,46 @@ export function checkConnectionListeners(config: Config, error: Report): void {
     if (key !== undefined && keyNeedsHttp(key))
       error(["pools", name, "key"], `needs HTTP, but ${from}, which uses this pool, has no requests`, KEY_HINT);
   }
+  for (const name of datagramPools(config))
+    if (config.pools[name]?.connections.proxyProtocol !== undefined)
+      error(["pools", name, "connections", "proxyProtocol"], "needs connections, but only UDP listeners use this pool");
+}
+
+/** The pools that UDP listeners use and no others. */
+export function datagramPools(config: Config): Set<string> {
+  const used = { udp: new Set<string>(), others: new Set<string>() };
+  const isUdp = (listener: string): boolean => config.listeners[listener]?.protocol === "udp";
+  for (const [name, { pool }] of Object.entries(config.listeners))
+    if (pool !== undefined) used[isUdp(name) ? "udp" : "others"].add(pool);
+  for (const route of config.routes) {
+    const kind = route.listeners?.some(isUdp) === true ? used.udp : used.others;
+    for (const pool of [route.pool, ...(route.split?.pools.map((part) => part.pool) ?? [])])
+      if (pool !== undefined) kind.add(pool);
+  }
+  return used.udp.difference(used.others);
 }
 
 const KEY_HINT = "use clientIp, or { constant: ... }";
 
+/** Datagrams are not looked into. */
+function checkDatagramMatch(match: MatchConfig, path: Path, error: Report): void {
+  for (const key of ["serverName", "alpn"] as const)
+    if (match[key] !== undefined) error([...path, key], "needs TCP: UDP listeners see the client's address alone");
+  for (const key of ["all", "any"] as const)
+    match[key]?.forEach((part, index) => {
+      checkDatagramMatch(part, [...path, key, index], error);
+    });
+  if (match.not !== undefined) checkDatagramMatch(match.not, [...path, "not"], error);
+}
+
 function checkMatch(match: MatchConfig, path: Path, why: string, error: Report): void {
   for (const key of HTTP_CONDITIONS)
     if (match[key] !== undefined)
-      error([...path, key], `needs HTTP, but ${why}`, "there are: serverName, alpn, clientIp, all, any, not");
+      error(
+        [...path, key],
+        `needs HTTP, but ${why}`,
+        `there are: ${why.endsWith("udp") ? "" : "serverName, alpn, "}clientIp, all, any, not`,
+      );
   match.all?.forEach((part, index) => {
     checkMatch(part, [...path, "all", index], why, error);
   });

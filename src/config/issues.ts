@@ -155,17 +155,21 @@ function nearest(value: string, options: readonly string[]): string | undefined 
 }
 
 function unknownKey(source: Source, path: Path, key: string, known: readonly string[]): Problem {
-  const near = suggest(key, known);
-  const hint =
-    near === undefined ? (foreignWordHint(key) ?? `there are: ${known.join(", ")}`) : `did you mean ${near}?`;
   return {
     severity: "error",
     file: source.file,
     ...source.locate(path, true),
     path: pathText(path),
     message: "unknown key",
-    hint,
+    hint: keyHint(key, known),
   };
+}
+
+function keyHint(key: string, known: readonly string[]): string {
+  const near = suggest(key, known);
+  if (near === undefined) return foreignWordHint(key) ?? `there are: ${known.join(", ")}`;
+  // One of the other shapes that this object could have knows it: another protocol, another kind of check.
+  return near === key ? "it does not go with the protocol or type that is set here" : `did you mean ${near}?`;
 }
 
 function shown(value: unknown): string {

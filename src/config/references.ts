@@ -52,7 +52,8 @@ function checkListeners(config: Config, error: Report): void {
   const names = Object.keys(config.listeners);
   if (names.length === 0)
     error(["listeners"], "there is no listener", 'add one: listeners: { web: { address: ":8080", pool: app } }');
-  const claim = (text: string, path: Path, who: string): void => {
+  // TCP and UDP have ports of their own.
+  const claim = (text: string, path: Path, who: string, transport = "tcp"): void => {
     const address = parseListenAddress(text);
     if (address === undefined) {
       const hint = /^\d{1,5}$/.test(text) ? `write ":${text}"` : undefined;
@@ -68,16 +69,20 @@ function checkListeners(config: Config, error: Report): void {
     if (address.port === 0) return;
     const everywhere = ["::", "0.0.0.0"].includes(address.host);
     for (const [other, owner] of taken) {
-      const [host, port] = other.split(" ") as [string, string];
+      const [host, port, otherTransport] = other.split(" ") as [string, string, string];
       const clashes =
-        Number(port) === address.port && (host === address.host || everywhere || ["::", "0.0.0.0"].includes(host));
+        otherTransport === transport &&
+        Number(port) === address.port &&
+        (host === address.host || everywhere || ["::", "0.0.0.0"].includes(host));
       if (clashes) error(path, `${text} is taken by ${owner} already`);
     }
-    taken.set(`${address.host} ${address.port}`, who);
+    taken.set(`${address.host} ${address.port} ${transport}`, who);
   };
   for (const [name, listener] of Object.entries(config.listeners)) {
-    claim(listener.address, ["listeners", name, "address"], `listeners.${name}`);
+    const transport = listener.protocol === "udp" ? "udp" : "tcp";
+    claim(listener.address, ["listeners", name, "address"], `listeners.${name}`, transport);
     if (listener.pool !== undefined) checkPoolName(config, listener.pool, ["listeners", name, "pool"], error);
+    if (listener.protocol === "udp") continue;
     listener.proxyProtocol?.from.forEach((text, index) => {
       checkNetwork(text, ["listeners", name, "proxyProtocol", "from", index], error);
     });

@@ -33,6 +33,68 @@ async function probe(port: number, written: Written, clock = new FakeClock()): P
 
 const ok = (body: string, headers = "") => `HTTP/1.1 200 OK\r\n${headers}Content-Length: ${body.length}\r\n\r\n${body}`;
 
+/** An endpoint that answers every datagram with this, or not at all. */
+async function answersDatagrams(answer: Buffer | undefined): Promise<{ port: number; received: Buffer[] }> {
+  const received: Buffer[] = [];
+  const socket = await Bun.udpSocket({
+    hostname: "127.0.0.1",
+    socket: {
+      data(self, datagram, port, address) {
+        received.push(datagram);
+        if (answer !== undefined) self.send(answer, port, address);
+      },
+    },
+  });
+  server = { stop: () => socket.close(), port: socket.port };
+  return { port: socket.port, received };
+}
+
+describe("udp", () => {
+  test("an answer that contains what is expected passes, text and bytes", async () => {
+    const { port, received } = await answersDatagrams(Buffer.from("so PONG it is"));
+    expect(await probe(port, { type: "udp", send: "PING", expect: "PONG" })).toBeUndefined();
+    expect(await probe(port, { type: "udp", send: { hex: "00 ff" }, expect: { hex: "504f4e47" } })).toBeUndefined();
+    expect(received.map((datagram) => datagram.toString("latin1"))).toEqual(["PING", "\0\xff"]);
+  });
+
+  test("another answer fails, and is shown", async () => {
+    const { port } = await answersDatagrams(Buffer.from([1, 2]));
+    expect(await probe(port, { type: "udp", expect: "PONG" })).toBe('expected "PONG", got 0102');
+    expect(await probe(port, { type: "udp", expect: { hex: "03" } })).toBe("expected 03, got 0102");
+  });
+
+  test("silence fails when an answer is expected, in the time that is allowed", async () => {
+    const { port, received } = await answersDatagrams(undefined);
+    const clock = new FakeClock();
+    const result = probe(port, { type: "udp", expect: "PONG", timeout: "3s" }, clock);
+    while (received.length === 0) await Bun.sleep(1);
+    clock.advance(2_999);
+    clock.advance(1);
+    expect(await result).toBe("no answer in time");
+    expect(clock.waiting).toBe(0);
+  });
+
+  test("silence passes when nothing is expected, an empty datagram is sent", async () => {
+    const { port, received } = await answersDatagrams(undefined);
+    const clock = new FakeClock();
+    const result = probe(port, { type: "udp" }, clock);
+    while (received.length === 0) await Bun.sleep(1);
+    clock.advance(250);
+    expect(await result).toBeUndefined();
+    expect(received[0]?.length).toBe(0);
+  });
+
+  test("a port where nobody is fails at once", async () => {
+    const { port } = await answersDatagrams(undefined);
+    server?.stop(true);
+    expect(await probe(port, { type: "udp" })).toBe("nobody is at that port");
+  });
+
+  test("bytes that are none are refused", () => {
+    expect(() => healthSchema.parse({ type: "udp", send: { hex: "0" } })).toThrow("hexadecimal");
+  });
+});
+
 describe("http", () => {
   const cases: [string, string[], Written, string | undefined][] = [
     ["200 passes", [ok("")], {}, undefined],

@@ -65,6 +65,28 @@ const tcp = z.strictObject({
     .describe("Text that the answer must contain; connecting is enough when not set."),
 });
 
+/** What a datagram holds: text, or bytes in hexadecimal. */
+const datagram = z.union([
+  z.string(),
+  z.strictObject({
+    hex: z
+      .string()
+      .regex(/^([0-9A-Fa-f]{2}\s*)*$/, "expected bytes in hexadecimal, such as 0a1b2c")
+      .describe("Bytes in hexadecimal; spaces between bytes are ignored."),
+  }),
+]);
+
+const udp = z.strictObject({
+  type: z.literal("udp"),
+  ...timing,
+  send: datagram.default("").describe("The datagram to send: text, or `{ hex: ... }`; an empty one when not set."),
+  expect: datagram
+    .optional()
+    .describe(
+      "What the answer must contain. When not set, any answer passes, and so does silence, unless the endpoint's machine says that nobody is at that port (ICMP).",
+    ),
+});
+
 const command = z.strictObject({
   type: z.literal("command"),
   ...timing,
@@ -77,10 +99,11 @@ const command = z.strictObject({
 });
 
 export const healthSchema = z
-  .union([z.literal(false), http, tcp, command])
+  .union([z.literal(false), http, tcp, udp, command])
   .describe("Active health check; `false` turns it off and every endpoint counts as healthy.");
 
 export type HealthConfig = z.output<typeof healthSchema>;
 export type HttpCheck = z.output<typeof http>;
 export type TcpCheck = z.output<typeof tcp>;
+export type UdpCheck = z.output<typeof udp>;
 export type CommandCheck = z.output<typeof command>;

@@ -109,10 +109,50 @@ const tcp = z.strictObject({
     .describe("How long clients may take."),
 });
 
+const udp = z.strictObject({
+  protocol: z
+    .literal("udp")
+    .describe("Any protocol over UDP: balanced by flow, which is what one client port sends to one address."),
+  address: common.address,
+  pool: z.string().optional().describe("Where flows go that no route matches; without it their datagrams are dropped."),
+  maxFlows: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(65_536)
+    .describe("Flows per worker at most, each with a socket of its own; datagrams that would begin more are dropped."),
+  maxFlowsPerClient: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(4_096)
+    .describe("Flows per client address and worker at most."),
+  perPacket: z
+    .boolean()
+    .default(false)
+    .describe("Balance every datagram on its own instead of flows. Answers still go back to whoever asked."),
+  responses: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .optional()
+    .describe("Answers that every datagram gets (DNS: 1); a flow that has them all ends at once, not when it is idle."),
+  maxDatagramBytes: byteSize({ min: 1, max: 65_536 })
+    .prefault("64KiB")
+    .describe("Longer datagrams of clients are dropped."),
+  timeouts: z
+    .strictObject({
+      idle: duration({ min: 10 }).prefault("30s").describe("A flow ends when nothing is sent either way for so long."),
+    })
+    .prefault({})
+    .describe("How long clients may take."),
+});
+
 export const listenerSchema = z
-  .union([http, tcp])
+  .union([http, tcp, udp])
   .describe("An address and a protocol that clients connect to. What else can be set depends on the `protocol`.");
 
 export type ListenerConfig = z.output<typeof listenerSchema>;
 export type HttpListenerConfig = z.output<typeof http>;
 export type TcpListenerConfig = z.output<typeof tcp>;
+export type UdpListenerConfig = z.output<typeof udp>;

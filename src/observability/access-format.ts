@@ -21,6 +21,9 @@ export interface AccessRecord {
   readonly bytesOut: number;
   /** Of these, without the head of the answer. */
   readonly bodyBytesOut: number;
+  /** Of a UDP flow. */
+  readonly datagramsIn?: number;
+  readonly datagramsOut?: number;
   readonly attempts: number;
   /** Milliseconds; -1 when it did not come to that. */
   readonly connectMs: number;
@@ -60,6 +63,8 @@ const FIELDS: Readonly<Record<string, Format>> = {
   bytesIn: (record) => String(record.bytesIn),
   bytesOut: (record) => String(record.bytesOut),
   bodyBytesOut: (record) => String(record.bodyBytesOut),
+  datagramsIn: (record) => String(record.datagramsIn ?? ""),
+  datagramsOut: (record) => String(record.datagramsOut ?? ""),
   attempts: (record) => String(record.attempts),
   connect: (record) => milliseconds(record.connectMs),
   firstByte: (record) => milliseconds(record.firstByteMs),
@@ -96,7 +101,10 @@ function jsonFormat(record: AccessRecord): string {
   let line = `{"time":"${isoTime(record.startedWallMs)}","client":"${record.clientIp}","clientPort":${record.clientPort}`;
   line += `,"listener":"${record.listener}","route":"${record.route}","pool":"${record.pool}","endpoint":"${record.endpoint}"`;
   line += `,"method":"${escapeText(record.method)}","host":"${escapeText(record.host)}","target":"${escapeText(record.target)}","protocol":"${record.protocol}"`;
-  line += `,"status":${record.status},"bytesIn":${record.bytesIn},"bytesOut":${record.bytesOut},"attempts":${record.attempts}`;
+  line += `,"status":${record.status},"bytesIn":${record.bytesIn},"bytesOut":${record.bytesOut}`;
+  if (record.datagramsIn !== undefined)
+    line += `,"datagramsIn":${record.datagramsIn},"datagramsOut":${record.datagramsOut}`;
+  line += `,"attempts":${record.attempts}`;
   line += `,"connectMs":${milliseconds(record.connectMs)},"firstByteMs":${milliseconds(record.firstByteMs)},"durationMs":${milliseconds(record.totalMs)}`;
   return `${line},"reason":"${record.reason}","requestId":"${escapeText(record.requestId)}","userAgent":"${escapeText(record.userAgent)}"}\n`;
 }

@@ -21,16 +21,35 @@ export const METRICS = {
   evenkeel_workers: { type: "gauge", labels: [], help: "Workers that are serving." },
   evenkeel_worker_restarts_total: { type: "counter", labels: [], help: "Workers that ended and were replaced." },
   evenkeel_worker_memory_bytes: { type: "gauge", labels: ["worker"], help: "Resident memory of a worker." },
-  evenkeel_listener_connections_total: { type: "counter", labels: ["listener"], help: "Connections accepted." },
-  evenkeel_listener_connections_open: { type: "gauge", labels: ["listener"], help: "Connections open now." },
+  evenkeel_listener_connections_total: {
+    type: "counter",
+    labels: ["listener"],
+    help: "Connections accepted; flows begun.",
+  },
+  evenkeel_listener_connections_open: { type: "gauge", labels: ["listener"], help: "Connections and flows open now." },
   evenkeel_listener_connections_rejected_total: {
     type: "counter",
     labels: ["listener"],
-    help: "Connections refused because there were too many.",
+    help: "Connections and flows refused because there were too many.",
   },
   evenkeel_listener_requests_total: { type: "counter", labels: ["listener"], help: "Exchanges ended." },
   evenkeel_listener_received_bytes_total: { type: "counter", labels: ["listener"], help: "Bytes of requests." },
   evenkeel_listener_sent_bytes_total: { type: "counter", labels: ["listener"], help: "Bytes of answers." },
+  evenkeel_listener_received_datagrams_total: {
+    type: "counter",
+    labels: ["listener"],
+    help: "UDP: datagrams of clients that were passed on.",
+  },
+  evenkeel_listener_sent_datagrams_total: {
+    type: "counter",
+    labels: ["listener"],
+    help: "UDP: datagrams of endpoints that were passed on.",
+  },
+  evenkeel_listener_dropped_datagrams_total: {
+    type: "counter",
+    labels: ["listener"],
+    help: "UDP: datagrams that were too long, had no flow or endpoint to go to, or that the kernel did not take.",
+  },
   evenkeel_route_responses_total: {
     type: "counter",
     labels: ["route", "class"],

@@ -14,6 +14,7 @@ function full(): MetricsInput {
   for (const worker of [0, 1]) {
     const writer = metrics.writer(worker);
     writer.add(MetricsWriter.rowStart("listener", 0) + LISTENER.requests, 5);
+    writer.add(MetricsWriter.rowStart("listener", 0) + LISTENER.datagramsIn, 1);
     writer.add(MetricsWriter.rowStart("route", 0) + ROUTE.statusClass + 2, 5);
     writer.observe(MetricsWriter.rowStart("route", 0) + ROUTE.duration, 3 + worker * 100_000);
     writer.add(MetricsWriter.rowStart("pool", 0) + POOL.waiting, 1);

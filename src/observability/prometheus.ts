@@ -72,6 +72,10 @@ function renderListeners(page: Page, { table, listeners }: MetricsInput): void {
     page.sample("evenkeel_listener_requests_total", { listener }, read(LISTENER.requests));
     page.sample("evenkeel_listener_received_bytes_total", { listener }, read(LISTENER.bytesIn));
     page.sample("evenkeel_listener_sent_bytes_total", { listener }, read(LISTENER.bytesOut));
+    if (read(LISTENER.datagramsIn) + read(LISTENER.datagramsDropped) === 0) continue;
+    page.sample("evenkeel_listener_received_datagrams_total", { listener }, read(LISTENER.datagramsIn));
+    page.sample("evenkeel_listener_sent_datagrams_total", { listener }, read(LISTENER.datagramsOut));
+    page.sample("evenkeel_listener_dropped_datagrams_total", { listener }, read(LISTENER.datagramsDropped));
   }
 }
 

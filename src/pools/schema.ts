@@ -28,8 +28,11 @@ export const poolSchema = z.strictObject({
   balance: balanceSchema,
   key: keySchema.optional().describe("What the hashing algorithms hash; `clientIp` when not set."),
   endpoints: z.array(endpointSchema).min(1).max(10_000).describe("The endpoints."),
-  // Connecting cannot fail for a service that merely answers 404 on /, so it is the safe check when nothing is said.
-  health: healthSchema.prefault({ type: "tcp" }),
+  health: healthSchema
+    .optional()
+    .describe(
+      "Active health check; `false` turns it off and every endpoint counts as healthy. When not set, endpoints are connected to by TCP, or sent an empty datagram if only UDP listeners use the pool.",
+    ),
   connections: connectionsSchema.prefault({}),
   queue: queueSchema.prefault({}),
   retry: retrySchema.prefault({}),

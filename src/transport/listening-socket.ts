@@ -4,20 +4,25 @@
  */
 import { dlopen, ptr, read } from "bun:ffi";
 import { EvenkeelError } from "../base/errors.ts";
-import { parseIp, parseIpv4 } from "../base/ip.ts";
+import { AF_INET, AF_INET6, socketAddress } from "./socket-address.ts";
 
-const AF_INET = 2;
-const AF_INET6 = 10;
 const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
+const SO_RCVBUF = 8;
 const SO_REUSEPORT = 15;
+const IP_PKTINFO = 8;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
+const IPV6_RECVPKTINFO = 49;
 /** Connections that may wait to be accepted; the system's own limit (net.core.somaxconn) holds as well. */
 const BACKLOG = 4_096;
+/** Datagrams that wait to be read, in bytes; the system's own limit (net.core.rmem_max) holds as well. */
+const DATAGRAM_BACKLOG = 4_194_304;
+const IPPROTO_IP = 0;
 
 const ERRNO: Readonly<Record<number, string>> = {
   1: "operation not permitted",
@@ -45,11 +50,16 @@ const libc = dlopen("libc.so.6", {
  * Throws an EvenkeelError that says why not.
  */
 export function openListeningSocket(host: string, port: number, backlog = BACKLOG): number {
-  const descriptor = bindSocket(host, port, true);
+  const descriptor = bindSocket(SOCK_STREAM, host, port, true);
   if (libc.listen(descriptor, backlog) >= 0) return descriptor;
   const error = failure("cannot listen");
   libc.close(descriptor);
   throw error;
+}
+
+/** As `openListeningSocket`, for UDP. The kernel spreads clients by address and port. */
+export function openDatagramSocket(host: string, port: number): number {
+  return bindSocket(SOCK_DGRAM, host, port, true);
 }
 
 /**
@@ -57,24 +67,30 @@ export function openListeningSocket(host: string, port: number, backlog = BACKLO
  * same user, which the kernel would quietly give half of the connections.
  */
 export function assertNobodyListens(host: string, port: number): void {
-  libc.close(bindSocket(host, port, false));
+  libc.close(bindSocket(SOCK_STREAM, host, port, false));
 }
 
-function bindSocket(host: string, port: number, shared: boolean): number {
+function bindSocket(type: number, host: string, port: number, shared: boolean): number {
   const family = host.includes(":") ? AF_INET6 : AF_INET;
-  const descriptor = libc.socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const descriptor = libc.socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (descriptor < 0) {
     // A machine without IPv6 can still listen on all of its addresses.
-    if (host === "::") return bindSocket("0.0.0.0", port, shared);
+    if (host === "::") return bindSocket(type, "0.0.0.0", port, shared);
     throw failure("cannot open a socket");
   }
   const option = (level: number, name: number, value: number): void => {
     libc.setsockopt(descriptor, level, name, ptr(new Int32Array([value])), 4);
   };
-  option(SOL_SOCKET, SO_REUSEADDR, 1);
   if (shared) option(SOL_SOCKET, SO_REUSEPORT, 1);
   if (family === AF_INET6) option(IPPROTO_IPV6, IPV6_V6ONLY, host === "::" ? 0 : 1);
-  const address = socketAddress(family, host, port);
+  if (type === SOCK_STREAM) option(SOL_SOCKET, SO_REUSEADDR, 1);
+  else {
+    option(SOL_SOCKET, SO_RCVBUF, DATAGRAM_BACKLOG);
+    // Tells with each datagram which address of this machine it was sent to.
+    if (family === AF_INET) option(IPPROTO_IP, IP_PKTINFO, 1);
+    else option(IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+  }
+  const address = socketAddress(host, port);
   if (libc.bind(descriptor, ptr(address), address.length) >= 0) return descriptor;
   const error = failure("cannot listen");
   libc.close(descriptor);
@@ -97,17 +113,6 @@ export function duplicateDescriptor(descriptor: number): number {
 
 export function closeDescriptor(descriptor: number): void {
   libc.close(descriptor);
-}
-
-/** struct sockaddr_in or sockaddr_in6. */
-function socketAddress(family: number, host: string, port: number): Uint8Array {
-  const bytes = new Uint8Array(family === AF_INET ? 16 : 28);
-  const view = new DataView(bytes.buffer);
-  view.setUint16(0, family, true);
-  view.setUint16(2, port);
-  if (family === AF_INET) view.setUint32(4, parseIpv4(host) ?? 0);
-  else for (const [index, word] of (parseIp(host) ?? [0, 0, 0, 0]).entries()) view.setUint32(8 + index * 4, word);
-  return bytes;
 }
 
 function failure(what: string): EvenkeelError {

@@ -6,9 +6,10 @@ import { privateMemory, type SharedTables } from "../../src/app/memory.ts";
 import { type Clock, systemClock, systemTimers, type Timers } from "../../src/base/clock.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import { type Config, type ConfigInput, configSchema } from "../../src/config/schema.ts";
+import type { ListenerConfig } from "../../src/listeners/schema.ts";
 import { silentLog } from "../../src/observability/log.ts";
 import { LISTENER } from "../../src/observability/metrics-table.ts";
-import { openListeningSocket, portOf } from "../../src/transport/listening-socket.ts";
+import { openDatagramSocket, openListeningSocket, portOf } from "../../src/transport/listening-socket.ts";
 import type { EndpointSpec } from "../../src/upstreams/endpoint.ts";
 
 export interface Balancer {
@@ -45,14 +46,16 @@ export function startBalancer(input: ConfigInput, options: BalancerOptions = {})
   });
   const store = new CertificateStore({ clock: systemClock, timers: systemTimers, log: silentLog, onChange: () => {} });
   const rows = new Map<string, number>();
-  const descriptor = openListeningSocket("127.0.0.1", 0);
+  const first = configSchema.parse({ accessLog: false, ...input });
+  const [name, { protocol, address }] = Object.entries(first.listeners)[0] as [string, ListenerConfig];
+  const host = address.startsWith(":") ? "::" : "127.0.0.1";
+  const descriptor = protocol === "udp" ? openDatagramSocket(host, 0) : openListeningSocket("127.0.0.1", 0);
   let generation = 0;
   const serve = (config: Config, descriptors: Record<string, number>): void => {
     dataPath.prepare(updateOf(config, ++generation, rows, tables, store.load(config)), descriptors);
     dataPath.commit();
   };
-  const first = configSchema.parse({ accessLog: false, ...input });
-  serve(first, { [Object.keys(first.listeners)[0] as string]: descriptor });
+  serve(first, { [name]: descriptor });
   return {
     port: portOf(descriptor),
     dataPath,

@@ -4,12 +4,14 @@ import { commandProbe } from "./command.ts";
 import type { Probe, ProbeContext, ProbeResult, ProbeTarget } from "./definition.ts";
 import { httpProbe } from "./http.ts";
 import { tcpProbe } from "./tcp.ts";
+import { udpProbe } from "./udp.ts";
 
 type ActiveCheck = Exclude<HealthConfig, false>;
 
 const probes: { readonly [Type in ActiveCheck["type"]]: Probe<Extract<ActiveCheck, { type: Type }>> } = {
   http: httpProbe,
   tcp: tcpProbe,
+  udp: udpProbe,
   command: commandProbe,
 };
 
