@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { idleMemory } from "./idle.ts";
+import { http2Idle, idleMemory, plainIdle, tlsIdle } from "./idle.ts";
 import { type Figures, measure, median } from "./measure.ts";
 import { measureAtRate, type RatedFigures } from "./rated.ts";
 import {
@@ -17,6 +17,7 @@ import {
   type RunningRival,
   startBackends,
   startGrpcEndpoint,
+  startWebSocketEndpoint,
 } from "./rivals.ts";
 import { SCENES, type Scene } from "./scenes.ts";
 
@@ -60,6 +61,7 @@ if (Bun.which("wrk") === null || !nginx.isInstalled()) {
 makeCertificate(folder);
 running.add(await startBackends(folder, LOAD_CPU));
 running.add(await startGrpcEndpoint(LOAD_CPU));
+running.add(await startWebSocketEndpoint(LOAD_CPU));
 const results: SceneResult[] = [];
 for (const scene of SCENES) if (scene.name.includes(options.scenes)) results.push(await runScene(scene));
 const idle = options.scenes === "" || "idle".includes(options.scenes) ? await runIdle() : {};
@@ -95,6 +97,19 @@ async function runScene(scene: Scene): Promise<SceneResult> {
 
 function loadCommand(scene: Scene, port: number): string[] {
   if (scene.load === "h2load" || scene.load === "grpc") return h2loadCommand(scene, port);
+  if (scene.load === "websocket") {
+    const script = join(import.meta.dir, "websocket-load.ts");
+    return [
+      "taskset",
+      "-c",
+      LOAD_CPU,
+      process.execPath,
+      script,
+      String(port),
+      String(scene.connections),
+      String(seconds),
+    ];
+  }
   if (scene.load === "resumed") {
     const connect = ["-connect", `127.0.0.1:${port}`, "-www", scene.path, "-tls1_2"];
     return ["taskset", "-c", LOAD_CPU, "openssl", "s_time", ...connect, "-reuse", "-time", String(seconds)];
@@ -144,17 +159,29 @@ function medianOf(samples: readonly Figures[]): Figures {
   };
 }
 
-async function runIdle(): Promise<Record<string, number>> {
-  const perConnection: Record<string, number> = {};
-  for (const rival of present) {
-    const item = await rival.start(folder, { routes: 0, accessLog: false });
-    running.add(item);
-    perConnection[rival.name] = await idleMemory(item, rival.port);
-    item.stop();
-    running.delete(item);
+async function runIdle(): Promise<IdleResults> {
+  const results: Record<string, Record<string, number>> = {};
+  for (const [scene, spoken] of [
+    [plainIdle, "http"],
+    [tlsIdle, "tls"],
+    [http2Idle, "tls"],
+  ] as const) {
+    const perConnection: Record<string, number> = {};
+    for (const rival of present) {
+      if (rival === caddy && spoken === "tls") continue;
+      const item = await rival.start(folder, { routes: 0, accessLog: false });
+      running.add(item);
+      perConnection[rival.name] = await idleMemory(item, rival.port + PORT[spoken], scene);
+      item.stop();
+      running.delete(item);
+    }
+    results[scene.name] = perConnection;
+    console.log(`\n${scene.name}, KiB for each: ${JSON.stringify(perConnection)}`);
   }
-  return perConnection;
+  return results;
 }
+
+type IdleResults = Readonly<Record<string, Readonly<Record<string, number>>>>;
 
 /** All at 70% of what nginx can do at most. */
 async function runAtRate(): Promise<Rated> {
@@ -211,7 +238,7 @@ function ratios({ scene, medians }: SceneResult): [string, number, number][] {
   });
 }
 
-function report(all: readonly SceneResult[], idle: Readonly<Record<string, number>>, atRate: Rated | undefined): void {
+function report(all: readonly SceneResult[], idle: IdleResults, atRate: Rated | undefined): void {
   const names = present.map(({ name }) => name);
   let page = `# Measured\n\n${new Date().toISOString().slice(0, 10)}, ${cpus()[0]?.model} with ${cpus().length} cores, \`npm run bench\`: medians of ${rounds} rounds of ${seconds} s, in turns;\nthe balancer on one core, load and endpoints on the other. Processor microseconds per request (user + system), then requests/s and p99.\n\n`;
   page += `| scene | ${names.join(" | ")} | against nginx | against HAProxy |\n|---|${"---|".repeat(names.length + 2)}\n`;
@@ -235,11 +262,9 @@ function report(all: readonly SceneResult[], idle: Readonly<Record<string, numbe
     };
     page += `| ${result.scene.name} | ${cells.join(" | ")} | ${ratio("nginx")} | ${ratio("haproxy")} |\n`;
   }
-  if (Object.keys(idle).length > 0) {
-    page += `\nMemory per idle connection, 5,000 of them (KiB): ${Object.entries(idle)
-      .map(([name, kib]) => `${name} ${kib.toFixed(1)}`)
-      .join(", ")}. Target for evenkeel: 6 at most.\n`;
-    console.log(`\nKiB per idle connection: ${JSON.stringify(idle)}`);
+  for (const [name, perConnection] of Object.entries(idle)) {
+    const shown = Object.entries(perConnection).map(([rival, kib]) => `${rival} ${kib.toFixed(1)}`);
+    page += `\nMemory of ${name}, KiB for each connection: ${shown.join(", ")}.\n`;
   }
   if (atRate !== undefined) {
     const shown = Object.entries(atRate.figures).map(

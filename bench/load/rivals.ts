@@ -3,12 +3,13 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 
 export const BACKEND_PORTS = [29_101, 29_102, 29_103];
-const CONNECTIONS = 8_000;
+const CONNECTIONS = 9_500;
 
 /** What is spoken on which port, counted from a rival's own. */
 export const PORT = { http: 0, tls: 10, tcp: 20, grpc: 30 } as const;
 export type Spoken = keyof typeof PORT;
 export const GRPC_PORT = 29_111;
+export const WEBSOCKET_PORT = 29_112;
 const STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
 export interface Rival {
@@ -72,11 +73,15 @@ export const evenkeel: Rival = {
           tls: { certificates: [{ certificate: join(folder, "cert.pem"), key: join(folder, "key.pem") }] },
         },
       },
-      routes: Array.from({ length: routes }, (_, index) => ({
-        match: { pathPrefix: `/route-${index}` },
-        pool: "app",
-        maxBodySize: "0",
-      })),
+      routes: [
+        { match: { path: ["/ws", "/hang"] }, pool: "ws", listeners: ["web", "tls"], timeouts: { response: "10m" } },
+        ...Array.from({ length: routes }, (_, index) => ({
+          match: { pathPrefix: `/route-${index}` },
+          pool: "app",
+          listeners: ["web", "tls"],
+          maxBodySize: "0",
+        })),
+      ],
       pools: {
         app: {
           balance: "least-connections",
@@ -84,6 +89,7 @@ export const evenkeel: Rival = {
           connections: { idleTimeout: "5m", maxIdle: 8_192 },
         },
         grpc: { endpoints: [`127.0.0.1:${GRPC_PORT}`], connections: { protocol: "http2" } },
+        ws: { endpoints: [`127.0.0.1:${WEBSOCKET_PORT}`], health: { type: "tcp" } },
       },
       admin: { address: "127.0.0.1:29009" },
       accessLog: accessLog ? { path: join(folder, "evenkeel-access.log"), format: "combined" } : false,
@@ -120,6 +126,8 @@ http { access_log ${accessLog ? `${folder}/nginx-access.log combined buffer=32k 
  upstream app { least_conn; ${servers} keepalive 4096; keepalive_requests 1000000000; keepalive_timeout 300s; }
  upstream grpc { server 127.0.0.1:${GRPC_PORT}; keepalive 64; keepalive_requests 1000000000; }
  server { listen 127.0.0.1:${this.port} backlog=4096; listen 127.0.0.1:${this.port + PORT.tls} ssl http2 backlog=4096; ${ssl} ${locations}
+ location = /hang { proxy_read_timeout 10m; proxy_pass http://127.0.0.1:${WEBSOCKET_PORT}; }
+ location = /ws { proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade"; proxy_read_timeout 1h; proxy_pass http://127.0.0.1:${WEBSOCKET_PORT}; }
  location / { ${pass} } }
  server { listen 127.0.0.1:${this.port + PORT.grpc} ssl http2 backlog=4096; ${ssl} location / { grpc_pass grpc://grpc; } } }
 ${hasStream ? stream : ""}`;
@@ -158,12 +166,17 @@ frontend web
   http-request set-header X-Real-IP %[src]
   http-request set-header Via "1.1 haproxy"
   http-request set-header X-Request-ID %[uuid()]
+  use_backend ws if { path /ws /hang }
   ${routes > 0 ? `use_backend %[path,map_beg(${map},app)]` : ""}
   default_backend app
 backend app
   balance leastconn
   option tcp-check
 ${BACKEND_PORTS.map((port, index) => `  server s${index} 127.0.0.1:${port} check inter 5s pool-max-conn -1`).join("\n")}
+backend ws
+  timeout server 10m
+  timeout tunnel 1h
+  server w 127.0.0.1:${WEBSOCKET_PORT}
 frontend tcp
   mode tcp
   bind 127.0.0.1:${this.port + PORT.tcp} backlog 4096
@@ -233,6 +246,15 @@ export function makeCertificate(folder: string): void {
 export async function startGrpcEndpoint(cpu: string): Promise<RunningRival> {
   const script = join(import.meta.dir, "grpc-endpoint.mjs");
   const child = Bun.spawn(["taskset", "-c", cpu, "node", script, String(GRPC_PORT)], { stdout: "pipe" });
+  await child.stdout.getReader().read();
+  return { pids: () => [child.pid], stop: () => child.kill("SIGKILL") };
+}
+
+/** Echoes WebSocket messages, and takes requests that it never answers. */
+export async function startWebSocketEndpoint(cpu: string): Promise<RunningRival> {
+  const script = join(import.meta.dir, "websocket-endpoint.ts");
+  const command = ["taskset", "-c", cpu, process.execPath, script, String(WEBSOCKET_PORT)];
+  const child = Bun.spawn(command, { stdout: "pipe" });
   await child.stdout.getReader().read();
   return { pids: () => [child.pid], stop: () => child.kill("SIGKILL") };
 }

@@ -12,7 +12,7 @@ export interface Scene {
   /** Plain HTTP when not set. */
   readonly spoken?: Spoken;
   /** wrk when not set. `h2load`: HTTP/2, ten streams on each connection. `resumed`: a connection per request, each TLS session used again. */
-  readonly load?: "wrk" | "h2load" | "grpc" | "resumed";
+  readonly load?: "wrk" | "h2load" | "grpc" | "resumed" | "websocket";
   readonly targets: { readonly nginx?: number; readonly haproxy?: number };
 }
 
@@ -75,6 +75,7 @@ export const SCENES: readonly Scene[] = [
     path: "/greeter.Greeter/Hello",
     targets: { nginx: 1 },
   },
+  { name: "WebSocket echo, c=64", load: "websocket", connections: 64, path: "/ws", targets: { nginx: 1 } },
   { name: "TCP, small round trips, c=64", spoken: "tcp", connections: 64, path: "/", targets: { nginx: 1.05 } },
   { name: "TCP, 1 MiB, c=16", spoken: "tcp", connections: 16, path: "/files/1m", targets: { nginx: 0.6 } },
   {
