@@ -1,0 +1,25 @@
+// `npm run nightly`: what takes too long for every change. Ten minutes of soak, and fuzzing with many more runs.
+import { readdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { installDependencies, runBun } from "./run.mjs";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const SOAK_SECONDS = "600";
+const FUZZ_RUNS = "100000";
+const TEST_TIMEOUT_MS = "3600000";
+
+installDependencies();
+const fuzz = readdirSync(join(root, "test", "fuzz"))
+  .filter((name) => name.endsWith(".fuzz.test.ts"))
+  .map((name) => join(root, "test", "fuzz", name));
+const soak = join(root, "test", "scenarios", "soak.test.ts");
+const env = { EVENKEEL_SOAK_SECONDS: SOAK_SECONDS, EVENKEEL_FUZZ_RUNS: FUZZ_RUNS, ...process.env };
+let failed = 0;
+// One after another: each measures or loads the whole machine.
+for (const file of [soak, ...fuzz]) {
+  console.log(`nightly: ${file.slice(root.length + 1)}`);
+  if ((await runBun(["test", "--timeout", TEST_TIMEOUT_MS, file], { cwd: root, env })) !== 0) failed++;
+}
+console.log(failed === 0 ? "nightly: all passed" : `nightly: ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;
