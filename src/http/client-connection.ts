@@ -11,6 +11,7 @@ import { PREFACE } from "../protocols/http2/frames.ts";
 import { Connection } from "../transport/connection.ts";
 import { NEVER } from "../transport/deadlines.ts";
 import type { Origin } from "../transport/origin.ts";
+import { BodyPace } from "./body-pace.ts";
 import type { ClientSide, ResponseHead } from "./client-side.ts";
 import type { HttpContext } from "./context.ts";
 import { Exchange } from "./exchange.ts";
@@ -19,6 +20,7 @@ import { releaseHead, takeHead } from "./heads.ts";
 import { ReceivedBytes } from "./received-bytes.ts";
 import { type BodyCoding, type ConnectionLine, writeOwnAnswer, writeResponseHead } from "./response-writer.ts";
 import type { ListenerSnapshot } from "./snapshot.ts";
+import { type WebSocketTunnel, webSocketTunnel } from "./websocket-tunnel.ts";
 
 /** After the last answer, what the client still sends is read and thrown away for this long, so that it gets the answer. */
 const LINGER_MS = 2_000;
@@ -27,8 +29,6 @@ const LINGER_BYTES = 4 * 1_048_576;
 const HALF_CLOSED_MS = 5_000;
 /** An idle connection that has brought nothing for this long will hardly bring anything in the moment it is closed. */
 const DRAIN_IDLE_MS = 1_000;
-/** A slow body is not held against a client before this. */
-const BODY_RATE_GRACE_MS = 10_000;
 /** Answers up to this size leave in one write with their head. */
 const COALESCE_BYTES = 262_144;
 /** So much of the preface tells it from everything else; it comes in one piece with what follows. */
@@ -62,9 +62,8 @@ export class ClientConnection extends Connection implements ClientSide {
   #draining = false;
   #coding: BodyCoding = "as-is";
   #peerEnded = false;
-  #bodyStartedMs = 0;
-  #bodyPausedMs = 0;
-  #pausedAtMs = 0;
+  #pace: BodyPace | undefined;
+  #webSocket: WebSocketTunnel | undefined;
   #lingered = 0;
   #looping = false;
 
@@ -85,6 +84,10 @@ export class ClientConnection extends Connection implements ClientSide {
     return this.origin.clientIp;
   }
 
+  get protocol(): undefined {
+    return undefined;
+  }
+
   get isIdle(): boolean {
     return this.#state === "reading" && this.#head === undefined && !this.congested;
   }
@@ -101,7 +104,7 @@ export class ClientConnection extends Connection implements ClientSide {
         this.#readBody(bytes);
         return;
       case "tunnel":
-        this.#exchange?.attempt?.onRequestBody(bytes, 0, bytes.length);
+        this.#passOn(bytes);
         return;
       case "lingering":
         this.#lingered += bytes.length;
@@ -154,6 +157,15 @@ export class ClientConnection extends Connection implements ClientSide {
     this.#keepAlive = false;
     // Not at once: a request that is on its way right now would be lost.
     if (this.isIdle) this.deadlineMs = Math.min(this.deadlineMs, this.#context.clock.now() + DRAIN_IDLE_MS);
+  }
+
+  /** There is no time left: both sides of a WebSocket are told why, where that is possible. */
+  closeNow(): void {
+    const goodbye = this.#webSocket?.closeForEndpoint(this.#context.random);
+    if (goodbye !== undefined) this.#exchange?.attempt?.onRequestBody(goodbye, 0, goodbye.length);
+    const farewell = this.congested ? undefined : this.#webSocket?.closeForClient();
+    if (farewell !== undefined) this.send(farewell, 0, farewell.length, false);
+    this.close();
   }
 
   // ---- Reading requests
@@ -224,9 +236,8 @@ export class ClientConnection extends Connection implements ClientSide {
     const bodyEnd = body.consume(bytes, head.position, end);
     if (body.problem !== undefined) return this.#refuseExchange(exchange, body.problem, end);
     exchange.hold(bytes, head.position, bodyEnd);
+    this.#pace = body.complete ? undefined : new BodyPace(exchange.nowMs);
     if (body.complete) exchange.receivedMs = exchange.startedMs;
-    else this.#bodyStartedMs = exchange.nowMs;
-    this.#bodyPausedMs = 0;
     handleExchange(exchange);
     if (this.#exchange === exchange) {
       this.#armDeadline();
@@ -253,20 +264,14 @@ export class ClientConnection extends Connection implements ClientSide {
       const now = this.#context.clock.now();
       exchange.nowMs = now;
       if (body.complete) exchange.receivedMs = now;
-      else if (this.#isTooSlow(exchange, now)) return breakOff(exchange, "E_BODY_TOO_SLOW");
+      else if (this.#pace?.isTooSlow(body.received, exchange.settings.limits.bodyRate, now) === true)
+        return breakOff(exchange, "E_BODY_TOO_SLOW");
       if (exchange.attempt === undefined) exchange.hold(bytes, 0, stop);
       else exchange.attempt.onRequestBody(bytes, 0, stop);
       this.#armDeadline();
     }
     if (stop < bytes.length && this.#exchange === exchange) this.#wait(bytes, stop, bytes.length);
     else if (stop < bytes.length) this.#read(bytes.subarray(stop));
-  }
-
-  /** Less than the least rate, not counting the time in which we did not want more. */
-  #isTooSlow(exchange: Exchange, now: number): boolean {
-    const { bodyRate } = exchange.settings.limits;
-    const elapsedMs = now - this.#bodyStartedMs - this.#bodyPausedMs;
-    return bodyRate > 0 && elapsedMs > BODY_RATE_GRACE_MS && exchange.body.received * 1_000 < bodyRate * elapsedMs;
   }
 
   /** Keeps what was sent ahead and reads no more of it: its turn comes after the answer. */
@@ -339,7 +344,11 @@ export class ClientConnection extends Connection implements ClientSide {
       isTunnel ? "" : this.#connectionLine(exchange),
       (head.hasDate ? "" : date.line()) + exchange.settings.hstsLine,
     );
-    if (isTunnel) this.#state = "tunnel";
+    if (isTunnel) {
+      this.#state = "tunnel";
+      this.#webSocket = webSocketTunnel(head);
+      this.#webSocket?.fromEndpoint(body, start, end);
+    }
 
     if (this.#coding === "chunk" && end > start) {
       this.#send(writer.bytes, 0, writer.length, true);
@@ -355,6 +364,7 @@ export class ClientConnection extends Connection implements ClientSide {
 
   sendBody(bytes: Buffer, start: number, end: number): void {
     if (start === end) return;
+    this.#webSocket?.fromEndpoint(bytes, start, end);
     if (this.#coding === "as-is") return this.#send(bytes, start, end, false);
     const size = Buffer.from(`${(end - start).toString(16)}\r\n`);
     this.#send(size, 0, size.length, false);
@@ -426,7 +436,12 @@ export class ClientConnection extends Connection implements ClientSide {
   /** What the client sent behind its upgrade request belongs to the new protocol. */
   #passWaitingOn(): void {
     const received = this.#received.take();
-    if (received !== undefined) this.#exchange?.attempt?.onRequestBody(received, 0, received.length);
+    if (received !== undefined) this.#passOn(received);
+  }
+
+  #passOn(bytes: Buffer): void {
+    this.#webSocket?.fromClient(bytes, 0, bytes.length);
+    this.#exchange?.attempt?.onRequestBody(bytes, 0, bytes.length);
   }
 
   #readWaiting(): void {
@@ -465,13 +480,13 @@ export class ClientConnection extends Connection implements ClientSide {
   // ---- Time
 
   #pauseReading(): void {
-    if (!this.isPaused) this.#pausedAtMs = this.#context.clock.now();
+    this.#pace?.pause(this.#context.clock.now());
     this.pause();
   }
 
   #resumeReading(): void {
     if (!this.isPaused) return;
-    this.#bodyPausedMs += this.#context.clock.now() - this.#pausedAtMs;
+    this.#pace?.resume(this.#context.clock.now());
     this.resume();
     this.#armDeadline();
   }

@@ -54,6 +54,10 @@ export class HttpListener extends StreamListener<HttpClient, ListenerSnapshot> i
     connection.drain();
   }
 
+  protected override closeConnection(connection: HttpClient): void {
+    connection.closeNow();
+  }
+
   protected override reject(socket: Socket<Connection>): void {
     socket.write(BUSY);
     socket.end();
