@@ -106,6 +106,8 @@ export interface FrameClientOptions {
   readonly hello?: Buffer;
   /** Windows are kept open by themselves unless told otherwise. */
   readonly keepWindowsOpen?: boolean;
+  /** SETTINGS are acknowledged by themselves unless told otherwise. */
+  readonly acknowledges?: boolean;
   /** Bodies are counted, but not kept. */
   readonly dropBodies?: boolean;
 }
@@ -218,7 +220,7 @@ export class FrameClient {
         text: payload.toString("latin1", 8),
       };
     else if (type === FRAME.rstStream) this.answer(streamId).reset = payload.readUInt32BE(0);
-    else if (type === FRAME.settings && !ends) this.send(SETTINGS_ACK);
+    else if (type === FRAME.settings && !ends && this.#options.acknowledges !== false) this.send(SETTINGS_ACK);
     else if (type === FRAME.data) this.#takeData(streamId, payload, ends);
     else if (type === FRAME.headers || type === FRAME.continuation) {
       if (type === FRAME.headers) this.#blockEnds = ends;
