@@ -12,6 +12,8 @@ import { encodeHead, encodeLines } from "./response-fields.ts";
 export interface FrameSender {
   /** The client does not take what it was sent: no DATA for now. */
   readonly congested: boolean;
+  /** Bytes of DATA go out. */
+  dataMoved(bytes: number): void;
   /** Sends the bytes before `end`; the buffer is used again. */
   sendFrames(bytes: Buffer, end: number): void;
 }
@@ -107,6 +109,7 @@ export class FrameOutput implements Flushable {
   /** DATA of at most `sendable` bytes, taken from the connection's window. */
   data(streamId: number, bytes: Buffer, start: number, end: number): void {
     this.window.take(end - start);
+    this.#sender.dataMoved(end - start);
     for (let from = start; from < end; from += this.maxFrameBytes) {
       const to = Math.min(end, from + this.maxFrameBytes);
       const writer = this.#begin();
