@@ -1,29 +1,31 @@
-/** Whether a request's body arrives fast enough, not counting the time in which we did not want more of it. */
+/** Whether a request's body comes at the least rate, not counting the time in which we did not want more of it. */
 
 /** A slow body is not held against a client before this. */
 const GRACE_MS = 10_000;
+const NOT_PAUSED = -1;
 
 export class BodyPace {
-  #startedMs = 0;
+  readonly #startedMs: number;
   #pausedMs = 0;
-  #pausedAtMs = 0;
+  #pausedAtMs = NOT_PAUSED;
 
-  begin(nowMs: number): void {
+  constructor(nowMs: number) {
     this.#startedMs = nowMs;
-    this.#pausedMs = 0;
   }
 
   pause(nowMs: number): void {
-    this.#pausedAtMs = nowMs;
+    if (this.#pausedAtMs === NOT_PAUSED) this.#pausedAtMs = nowMs;
   }
 
   resume(nowMs: number): void {
+    if (this.#pausedAtMs === NOT_PAUSED) return;
     this.#pausedMs += nowMs - this.#pausedAtMs;
+    this.#pausedAtMs = NOT_PAUSED;
   }
 
-  /** `leastRate` in bytes per second; 0 for none. */
-  isTooSlow(receivedBytes: number, leastRate: number, nowMs: number): boolean {
+  /** `bytesPerSecond`: the least rate, 0 for none. */
+  isTooSlow(received: number, bytesPerSecond: number, nowMs: number): boolean {
     const elapsedMs = nowMs - this.#startedMs - this.#pausedMs;
-    return leastRate > 0 && elapsedMs > GRACE_MS && receivedBytes * 1_000 < leastRate * elapsedMs;
+    return bytesPerSecond > 0 && elapsedMs > GRACE_MS && received * 1_000 < bytesPerSecond * elapsedMs;
   }
 }

@@ -20,6 +20,7 @@ import { releaseHead, takeHead } from "./heads.ts";
 import { ReceivedBytes } from "./received-bytes.ts";
 import { type BodyCoding, type ConnectionLine, writeOwnAnswer, writeResponseHead } from "./response-writer.ts";
 import type { ListenerSnapshot } from "./snapshot.ts";
+import { type WebSocketTunnel, webSocketTunnel } from "./websocket-tunnel.ts";
 
 /** After the last answer, what the client still sends is read and thrown away for this long, so that it gets the answer. */
 const LINGER_MS = 2_000;
@@ -61,7 +62,8 @@ export class ClientConnection extends Connection implements ClientSide {
   #draining = false;
   #coding: BodyCoding = "as-is";
   #peerEnded = false;
-  readonly #pace = new BodyPace();
+  #pace: BodyPace | undefined;
+  #webSocket: WebSocketTunnel | undefined;
   #lingered = 0;
   #looping = false;
 
@@ -82,6 +84,10 @@ export class ClientConnection extends Connection implements ClientSide {
     return this.origin.clientIp;
   }
 
+  get protocol(): undefined {
+    return undefined;
+  }
+
   get isIdle(): boolean {
     return this.#state === "reading" && this.#head === undefined && !this.congested;
   }
@@ -98,7 +104,7 @@ export class ClientConnection extends Connection implements ClientSide {
         this.#readBody(bytes);
         return;
       case "tunnel":
-        this.#exchange?.attempt?.onRequestBody(bytes, 0, bytes.length);
+        this.#passOn(bytes);
         return;
       case "lingering":
         this.#lingered += bytes.length;
@@ -157,6 +163,15 @@ export class ClientConnection extends Connection implements ClientSide {
     this.#keepAlive = false;
     // Not at once: a request that is on its way right now would be lost.
     if (this.isIdle) this.deadlineMs = Math.min(this.deadlineMs, this.#context.clock.now() + DRAIN_IDLE_MS);
+  }
+
+  /** There is no time left: both sides of a WebSocket are told why, where that is possible. */
+  closeNow(): void {
+    const goodbye = this.#webSocket?.closeForEndpoint(this.#context.random);
+    if (goodbye !== undefined) this.#exchange?.attempt?.onRequestBody(goodbye, 0, goodbye.length);
+    const farewell = this.congested ? undefined : this.#webSocket?.closeForClient();
+    if (farewell !== undefined) this.send(farewell, 0, farewell.length, false);
+    this.close();
   }
 
   // ---- Reading requests
@@ -225,8 +240,8 @@ export class ClientConnection extends Connection implements ClientSide {
     const bodyEnd = body.consume(bytes, head.position, end);
     if (body.problem !== undefined) return this.#refuseExchange(exchange, body.problem, end);
     exchange.hold(bytes, head.position, bodyEnd);
+    this.#pace = body.complete ? undefined : new BodyPace(exchange.nowMs);
     if (body.complete) exchange.receivedMs = exchange.startedMs;
-    else this.#pace.begin(exchange.nowMs);
     handleExchange(exchange);
     if (this.#exchange === exchange) {
       this.#armDeadline();
@@ -253,7 +268,7 @@ export class ClientConnection extends Connection implements ClientSide {
       const now = this.#context.clock.now();
       exchange.nowMs = now;
       if (body.complete) exchange.receivedMs = now;
-      else if (this.#pace.isTooSlow(exchange.body.received, exchange.settings.limits.bodyRate, now))
+      else if (this.#pace?.isTooSlow(body.received, exchange.settings.limits.bodyRate, now) === true)
         return breakOff(exchange, "E_BODY_TOO_SLOW");
       if (exchange.attempt === undefined) exchange.hold(bytes, 0, stop);
       else exchange.attempt.onRequestBody(bytes, 0, stop);
@@ -334,8 +349,12 @@ export class ClientConnection extends Connection implements ClientSide {
       isTunnel ? "" : this.#connectionLine(exchange),
       (head.hasDate ? "" : date.line()) + exchange.settings.hstsLine,
     );
-    if (isTunnel) this.#state = "tunnel";
     exchange.headBytesOut += writer.length;
+    if (isTunnel) {
+      this.#state = "tunnel";
+      this.#webSocket = webSocketTunnel(head);
+      this.#webSocket?.fromEndpoint(body, start, end);
+    }
 
     if (this.#coding === "chunk" && end > start) {
       this.#send(writer.bytes, 0, writer.length, true);
@@ -351,6 +370,7 @@ export class ClientConnection extends Connection implements ClientSide {
 
   sendBody(bytes: Buffer, start: number, end: number): void {
     if (start === end) return;
+    this.#webSocket?.fromEndpoint(bytes, start, end);
     if (this.#coding === "as-is") return this.#send(bytes, start, end, false);
     const size = Buffer.from(`${(end - start).toString(16)}\r\n`);
     this.#send(size, 0, size.length, false);
@@ -429,7 +449,12 @@ export class ClientConnection extends Connection implements ClientSide {
   /** What the client sent behind its upgrade request belongs to the new protocol. */
   #passWaitingOn(): void {
     const received = this.#received.take();
-    if (received !== undefined) this.#exchange?.attempt?.onRequestBody(received, 0, received.length);
+    if (received !== undefined) this.#passOn(received);
+  }
+
+  #passOn(bytes: Buffer): void {
+    this.#webSocket?.fromClient(bytes, 0, bytes.length);
+    this.#exchange?.attempt?.onRequestBody(bytes, 0, bytes.length);
   }
 
   #readWaiting(): void {
@@ -468,13 +493,13 @@ export class ClientConnection extends Connection implements ClientSide {
   // ---- Time
 
   #pauseReading(): void {
-    if (!this.isPaused) this.#pace.pause(this.#context.clock.now());
+    this.#pace?.pause(this.#context.clock.now());
     this.pause();
   }
 
   #resumeReading(): void {
     if (!this.isPaused) return;
-    this.#pace.resume(this.#context.clock.now());
+    this.#pace?.resume(this.#context.clock.now());
     this.resume();
     this.#armDeadline();
   }

@@ -19,6 +19,8 @@ export interface ClientSide {
   readonly ip: string;
   readonly port: number;
   readonly origin: Origin;
+  /** What the client speaks, where its head does not tell: as in the access log, `HTTP/2.0`. */
+  readonly protocol: string | undefined;
   /** Both ends of the connection, as the system knows them. */
   ends(): { client: Place; local: Place };
   /** It takes less than it is sent: stop until `Exchange.onClientDrain`. */

@@ -253,7 +253,7 @@ export class Exchange implements FilterContext, AccessRecord {
   }
 
   get protocol(): string {
-    return this.head.minorVersion === 0 ? "HTTP/1.0" : "HTTP/1.1";
+    return this.client.protocol ?? (this.head.minorVersion === 0 ? "HTTP/1.0" : "HTTP/1.1");
   }
 
   get bytesIn(): number {

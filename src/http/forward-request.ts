@@ -58,15 +58,19 @@ export function writeRequestHead(writer: ByteWriter, exchange: Exchange, endpoin
 }
 
 function writeForwarding(writer: ByteWriter, exchange: Exchange): void {
-  const { head, settings } = exchange;
-  const { forwarding } = settings;
+  const { forwarding, trustedProxies } = exchange.settings;
   if (forwarding.xForwarded) {
-    if (settings.trustedProxies === undefined) writeForwardedByUs(writer, exchange);
+    if (trustedProxies === undefined) writeForwardedByUs(writer, exchange);
     else writeForwardedOn(writer, exchange);
   }
   if (forwarding.forwarded) writer.text(forwardedLine(exchange));
-  if (forwarding.via) writer.text(head.minorVersion === 0 ? "Via: 1.0 evenkeel\r\n" : "Via: 1.1 evenkeel\r\n");
+  if (forwarding.via) writer.text(viaLine(exchange));
   if (forwarding.requestId) writeRequestIdLine(writer, exchange);
+}
+
+function viaLine({ client, head }: Exchange): string {
+  if (client.protocol !== undefined) return "Via: 2.0 evenkeel\r\n";
+  return head.minorVersion === 0 ? "Via: 1.0 evenkeel\r\n" : "Via: 1.1 evenkeel\r\n";
 }
 
 /** The usual case, without proxies in front: what is known of the connection. */

@@ -54,6 +54,10 @@ export class HttpListener extends StreamListener<HttpClient, ListenerSnapshot> i
     connection.drain();
   }
 
+  protected override closeConnection(connection: HttpClient): void {
+    connection.closeNow();
+  }
+
   protected override reject(socket: Socket<Connection>): void {
     // Words of HTTP/1.1 mean nothing to a client of HTTP/2.
     if ((socket as { alpnProtocol?: unknown }).alpnProtocol === "h2") {

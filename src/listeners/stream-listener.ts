@@ -109,6 +109,11 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
   protected abstract begin(connection: Accepted): void;
   /** Nothing new is to begin on this connection. */
   protected abstract drainConnection(connection: Accepted): void;
+  /** The connection has had its time to come to an end. */
+  protected closeConnection(connection: Accepted): void {
+    connection.close();
+  }
+
   /** Tells the client that there is no room, where its protocol has words for that. */
   protected abstract reject(socket: Socket<Connection>): void;
 
@@ -150,7 +155,7 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
 
   closeConnections(): void {
     for (const beginning of [...this.#beginning]) beginning.abort();
-    for (const connection of [...this.#open.keys()]) connection.close();
+    for (const connection of [...this.#open.keys()]) this.closeConnection(connection);
   }
 
   /** Another connection goes on with the socket, in the place that this one was counted in for. */

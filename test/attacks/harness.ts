@@ -4,6 +4,7 @@ import { readdirSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { type Balancer, startBalancer } from "../support/balancer.ts";
+import { leaveAll } from "../support/http2-client.ts";
 import { countResponses, sendRaw, statusOf } from "../support/raw-client.ts";
 import { type EndpointSocket, type RawEndpoint, startRawEndpoint } from "../support/raw-endpoint.ts";
 
@@ -19,6 +20,7 @@ const others: { stop(): unknown }[] = [];
 const clients = new Set<Client>();
 
 afterEach(async () => {
+  leaveAll();
   for (const client of clients) client.leave();
   clients.clear();
   for (const balancer of balancers.splice(0)) {

@@ -4,17 +4,22 @@ import { BAD, type Head, MORE } from "../../protocols/http1/head.ts";
 import { inspectRequest } from "../../protocols/http1/inspect-request.ts";
 import type { ResponseFraming } from "../../protocols/http1/inspect-response.ts";
 import { parseRequestHead } from "../../protocols/http1/parse-request.ts";
-import { ReceiveWindow, SendWindow } from "../../protocols/http2/flow-window.ts";
+import { ReceiveWindow, type SendWindow } from "../../protocols/http2/flow-window.ts";
 import { H2_ERROR } from "../../protocols/http2/frames.ts";
-import { afterPeerEnded, afterWeEnded, STREAM, type StreamState } from "../../protocols/http2/stream-state.ts";
+import { afterPeerEnded, afterWeEnded, maySend, STREAM, type StreamState } from "../../protocols/http2/stream-state.ts";
 import { type Deadline, NEVER } from "../../transport/deadlines.ts";
 import type { Origin, Place } from "../../transport/origin.ts";
+import { BodyPace } from "../body-pace.ts";
 import type { ClientSide, ResponseHead } from "../client-side.ts";
 import type { HttpContext } from "../context.ts";
 import { Exchange } from "../exchange.ts";
 import { abandon, breakOff, handleExchange, refuse } from "../handle-exchange.ts";
 import { takeHead } from "../heads.ts";
 import type { ListenerSnapshot } from "../snapshot.ts";
+import type { FrameOutput } from "./frame-output.ts";
+import { StreamOutput } from "./stream-output.ts";
+import type { StreamTable } from "./stream-table.ts";
+import { StreamTunnel } from "./stream-tunnel.ts";
 
 /** What a stream needs of its connection. All that is sent is gathered and leaves later, in one write. */
 export interface StreamConnection {
@@ -22,16 +27,10 @@ export interface StreamConnection {
   readonly settings: ListenerSnapshot;
   readonly origin: Origin;
   readonly clientPort: number;
-  readonly initialSendWindow: number;
-  /** Bytes of DATA that may go out now, over all streams; 0 while the client does not take what it was sent. */
-  readonly sendable: number;
+  readonly streams: StreamTable;
+  readonly output: FrameOutput;
+  readonly mayReceive: boolean;
   ends(): { client: Place; local: Place };
-  writeHead(stream: ClientStream, head: Head | undefined, status: number, lines: string, endStream: boolean): void;
-  writeTrailers(stream: ClientStream, lines: string): void;
-  /** Writes DATA of at most `sendable` bytes and counts them. */
-  writeData(stream: ClientStream, bytes: Buffer, start: number, end: number): void;
-  /** Ends the stream: by a flag on what is still here of its DATA, or by an empty frame. */
-  writeEnd(stream: ClientStream): void;
   /** `bytes` of what the client sent are passed on: it may send as many more. */
   giveBack(stream: ClientStream, bytes: number): void;
   reset(stream: ClientStream, code: number): void;
@@ -39,75 +38,77 @@ export interface StreamConnection {
   streamDone(stream: ClientStream): void;
 }
 
-/** Waits for room in a window. */
-interface Waiting {
-  readonly bytes: Buffer;
-  start: number;
-  readonly end: number;
-}
-
 /** How much of a request that is answered already is read and thrown away, and for how long. */
 const LINGER_MS = 2_000;
 const LINGER_BYTES = 4 * 1_048_576;
-const CHUNK_END = Buffer.from("\r\n");
-const NOTHING = Buffer.alloc(0);
 const NO_HEAD = Buffer.from("GET / HTTP/1.1\r\n\r\n");
+const MORE_THAN_SAID = "more DATA than content-length says";
 
 export class ClientStream implements ClientSide, Deadline {
   readonly id: number;
   state: StreamState;
   deadlineMs = NEVER;
   sweepIndex = -1;
-  readonly sendWindow: SendWindow;
   readonly receiveWindow: ReceiveWindow;
   readonly #connection: StreamConnection;
+  readonly #data: StreamOutput;
   #exchange: Exchange | undefined;
-  #waiting: Waiting[] | undefined;
+  /** For CONNECT with `:protocol` only. */
+  #tunnel: StreamTunnel | undefined;
+  #pace: BodyPace | undefined;
   #trailers = "";
   /** The answer is complete here; it may still wait for a window. */
   #answered = false;
   #bodyPaused = false;
+  /** Bytes that were received and not given back to the window. */
   #owed = 0;
   #discarded = 0;
   #chunked = false;
-  /** An upgrade was agreed on: DATA is no HTTP any more (RFC 8441 section 5). */
-  #tunnel = false;
 
   constructor(connection: StreamConnection, id: number, receiveWindow: number, endStream: boolean) {
     this.id = id;
     this.#connection = connection;
-    this.sendWindow = new SendWindow(connection.initialSendWindow);
+    this.#data = new StreamOutput(id, connection.output, connection.streams.initialSendWindow);
     this.receiveWindow = new ReceiveWindow(receiveWindow);
     this.state = endStream ? STREAM.halfClosedRemote : STREAM.open;
   }
 
+  get sendWindow(): SendWindow {
+    return this.#data.window;
+  }
+
   // ---- The request
 
-  /** Begins the exchange with a head that was made of the fields (request-head.ts). */
-  begin(bytes: Buffer, nowMs: number): void {
-    const { context, settings } = this.#connection;
+  /** Begins the exchange with a head that was made of the fields (request-head.ts). `connects`: it is for a tunnel. */
+  begin(bytes: Buffer, connects: boolean, nowMs: number): void {
+    const { limits } = this.#connection.settings;
     const head = takeHead(bytes, 0);
-    const result = parseRequestHead(head, bytes.length, settings.limits);
+    const result = parseRequestHead(head, bytes.length, limits);
     const problem = result === BAD ? head.error : result === MORE ? "E_BAD_HEADER" : inspectRequest(head);
-    const exchange = new Exchange(context, settings, this, head, nowMs);
-    this.#exchange = exchange;
+    const exchange = this.#newExchange(head, nowMs);
     if (problem !== undefined) return refuse(exchange, problem);
     if (exchange.form === "bad") return refuse(exchange, "E_BAD_TARGET");
     if (exchange.form === "authority") return refuse(exchange, "E_CONNECT_REFUSED");
+    if (connects) this.#tunnel = new StreamTunnel();
     this.#chunked = head.chunked;
     if (exchange.body.complete) exchange.receivedMs = nowMs;
+    else this.#pace = new BodyPace(nowMs);
     handleExchange(exchange);
     this.#armDeadline();
   }
 
   /** The request's fields are beyond the limits: there is no head to speak of, only an answer. */
   refuse(code: ErrorCode, nowMs: number): void {
-    const { context, settings } = this.#connection;
     const head = takeHead(NO_HEAD, 0);
-    parseRequestHead(head, NO_HEAD.length, settings.limits);
+    parseRequestHead(head, NO_HEAD.length, this.#connection.settings.limits);
+    refuse(this.#newExchange(head, nowMs), code);
+  }
+
+  #newExchange(head: Head, nowMs: number): Exchange {
+    const { context, settings } = this.#connection;
     const exchange = new Exchange(context, settings, this, head, nowMs);
     this.#exchange = exchange;
-    refuse(exchange, code);
+    return exchange;
   }
 
   /** Undefined, or why what has come cannot be right (then the stream is reset with PROTOCOL_ERROR). */
@@ -118,30 +119,30 @@ export class ClientStream implements ClientSide, Deadline {
       return undefined;
     }
     exchange.nowMs = this.#connection.context.clock.now();
-    if (this.#bodyPaused) this.#owed += end - start;
+    const tunnel = this.#tunnel;
+    if (this.#bodyPaused || tunnel?.isOpen === false) this.#owed += end - start;
     else this.#connection.giveBack(this, end - start);
-    if (this.#tunnel) {
-      exchange.attempt?.onRequestBody(bytes, start, end);
+    if (tunnel !== undefined) {
+      tunnel.fromClient(exchange.attempt, bytes, start, end);
       return undefined;
     }
-    if (exchange.body.complete) return "more DATA than content-length says";
+    if (exchange.body.complete) return MORE_THAN_SAID;
     if (this.#chunked) {
       const chunk = chunkOf(bytes, start, end);
       this.#take(exchange, chunk, 0, chunk.length);
       return undefined;
     }
-    const stop = this.#take(exchange, bytes, start, end);
-    return stop < end ? "more DATA than content-length says" : undefined;
+    return this.#take(exchange, bytes, start, end) < end ? MORE_THAN_SAID : undefined;
   }
 
-  /** The request is complete. `trailers`: lines with their line breaks. */
+  /** The request is complete. `trailers`: lines with their line breaks. Returns what `onData` does. */
   onEnd(trailers: string): string | undefined {
     this.state = afterPeerEnded(this.state);
     const exchange = this.#exchange;
     if (this.state === STREAM.closed) this.#connection.streamDone(this);
     if (exchange === undefined || exchange.finished) return undefined;
     exchange.nowMs = this.#connection.context.clock.now();
-    if (this.#tunnel) exchange.attempt?.onClientEnd();
+    if (this.#tunnel !== undefined) this.#tunnel.clientEnded(exchange.attempt);
     else if (this.#chunked) {
       const last = Buffer.from(`0\r\n${trailers}\r\n`, "latin1");
       this.#take(exchange, last, 0, last.length);
@@ -151,13 +152,15 @@ export class ClientStream implements ClientSide, Deadline {
   }
 
   #take(exchange: Exchange, bytes: Buffer, start: number, end: number): number {
-    const { body } = exchange;
+    const { body, nowMs, settings } = exchange;
     const stop = body.consume(bytes, start, end);
-    if (body.problem !== undefined) {
-      breakOff(exchange, body.problem);
+    const slow = !body.complete && this.#pace?.isTooSlow(body.received, settings.limits.bodyRate, nowMs) === true;
+    const problem = body.problem ?? (slow ? "E_BODY_TOO_SLOW" : undefined);
+    if (problem !== undefined) {
+      breakOff(exchange, problem);
       return end;
     }
-    if (body.complete) exchange.receivedMs = exchange.nowMs;
+    if (body.complete) exchange.receivedMs = nowMs;
     if (exchange.attempt === undefined) exchange.hold(bytes, start, stop);
     else exchange.attempt.onRequestBody(bytes, start, stop);
     this.#armDeadline();
@@ -168,7 +171,7 @@ export class ClientStream implements ClientSide, Deadline {
   onReset(): void {
     this.state = STREAM.closed;
     this.deadlineMs = NEVER;
-    this.#waiting = undefined;
+    this.#data.clear();
     const exchange = this.#exchange;
     this.#exchange = undefined;
     if (exchange !== undefined) abandon(exchange, "E_CLIENT_CLOSED");
@@ -176,15 +179,39 @@ export class ClientStream implements ClientSide, Deadline {
 
   onDeadline(): void {
     const exchange = this.#exchange;
-    if (this.#waiting !== undefined) {
-      if (exchange !== undefined) abandon(exchange, "E_CLIENT_STALLED");
+    if (this.#data.isWaiting) {
       this.#exchange = undefined;
+      if (exchange !== undefined) abandon(exchange, "E_CLIENT_STALLED");
       this.#connection.reset(this, H2_ERROR.cancel);
     } else if (exchange === undefined) this.#connection.reset(this, H2_ERROR.noError);
+    else if (!this.#connection.mayReceive) this.#armDeadline();
     else if (!exchange.body.complete && !this.#bodyPaused) breakOff(exchange, "E_BODY_TIMEOUT");
   }
 
+  /** Bytes to give back to the connection's window now that the stream is gone. */
+  takeOwed(): number {
+    const owed = this.#owed;
+    this.#owed = 0;
+    return owed;
+  }
+
+  /** There is no time left: both sides of a tunnel are told why. */
+  closeNow(): void {
+    const exchange = this.#exchange;
+    if (exchange === undefined || this.#tunnel === undefined) return;
+    const goodbye = this.#tunnel.goodbye(exchange.context.random);
+    if (goodbye.forEndpoint !== undefined)
+      exchange.attempt?.onRequestBody(goodbye.forEndpoint, 0, goodbye.forEndpoint.length);
+    if (goodbye.forClient === undefined || this.#data.isWaiting || !maySend(this.state)) return;
+    this.#data.send(goodbye.forClient, 0, goodbye.forClient.length);
+    if (!this.#data.isWaiting) this.#connection.output.endStream(this.id);
+  }
+
   // ---- The answer (ClientSide)
+
+  get protocol(): string {
+    return "HTTP/2.0";
+  }
 
   get ip(): string {
     return this.#connection.origin.clientIp;
@@ -198,14 +225,12 @@ export class ClientStream implements ClientSide, Deadline {
     return this.#connection.origin;
   }
 
-  readonly protocol = "HTTP/2.0";
-
   ends(): { client: Place; local: Place } {
     return this.#connection.ends();
   }
 
   get congested(): boolean {
-    return this.#waiting !== undefined;
+    return this.#data.isWaiting;
   }
 
   takesChunks(_framing: ResponseFraming): boolean {
@@ -214,29 +239,30 @@ export class ClientStream implements ClientSide, Deadline {
 
   sendHead(response: ResponseHead, body: Buffer, start: number, end: number): void {
     const { head, framing, appended } = response;
-    const { context, settings } = this.#connection;
-    const date = (head.hasDate ? "" : context.date.line()) + settings.hstsLine;
+    const { output } = this.#connection;
     if (head.status === 101) {
-      this.#tunnel = true;
-      this.#connection.writeHead(this, head, 200, date + withoutUpgrade(appended), false);
-    } else this.#connection.writeHead(this, head, head.status, date + appended, framing === "none");
+      this.#tunnel?.open(head);
+      output.head(this.id, head, 200, this.#ownLines(head.hasDate), false);
+    } else if (this.#tunnel !== undefined && head.status < 300) return this.#refuseTunnel(502);
+    else output.head(this.id, head, head.status, this.#ownLines(head.hasDate) + appended, framing === "none");
     if (framing === "none" && head.status !== 101) this.state = afterWeEnded(this.state);
     else this.sendBody(body, start, end);
   }
 
   sendBody(bytes: Buffer, start: number, end: number): void {
-    if (start === end || this.state === STREAM.closed) return;
+    if (start === end || !maySend(this.state)) return;
     const exchange = this.#exchange;
     if (exchange !== undefined) exchange.bytesOut += end - start;
-    const sent = this.#waiting === undefined ? this.#write(bytes, start, end) : start;
-    if (sent === end) return;
-    this.#waiting ??= [];
-    this.#waiting.push({ bytes, start: sent, end });
+    this.#tunnel?.fromEndpoint(bytes, start, end);
+    const waited = this.#data.isWaiting;
+    this.#data.send(bytes, start, end);
+    if (waited || !this.#data.isWaiting) return;
+    this.#connection.streams.wait(this);
     this.#armDeadline();
   }
 
   sendInterim(head: Head): void {
-    this.#connection.writeHead(this, head, head.status, "", false);
+    this.#connection.output.head(this.id, head, head.status, "", false);
   }
 
   sendTrailers(lines: string): void {
@@ -244,22 +270,34 @@ export class ClientStream implements ClientSide, Deadline {
   }
 
   sendOwn(status: number, headers: string, body: string): void {
+    if (this.#tunnel !== undefined && status < 300) return this.#refuseTunnel(501);
     const bytes = Buffer.from(body);
     const bodiless = status < 200 || status === 204 || status === 304;
-    const exchange = this.#exchange;
-    const withBody = !bodiless && bytes.length > 0 && exchange?.isHeadRequest !== true;
+    const withBody = !bodiless && bytes.length > 0 && this.#exchange?.isHeadRequest !== true;
     const length = bodiless ? "" : `content-length: ${bytes.length}\r\n`;
-    const { context, settings } = this.#connection;
-    const lines = context.date.line() + settings.hstsLine + headers + length;
-    this.#connection.writeHead(this, undefined, status, lines, !withBody);
+    this.#connection.output.ownHead(this.id, status, this.#ownLines(false) + headers + length, !withBody);
     if (withBody) this.sendBody(bytes, 0, bytes.length);
     else this.state = afterWeEnded(this.state);
+  }
+
+  /** An answer to the GET that the endpoint has seen is none to CONNECT: a 200 would say that there is a tunnel. */
+  #refuseTunnel(status: number): void {
+    if (this.#exchange !== undefined) this.#exchange.status = status;
+    this.#connection.output.ownHead(this.id, status, `${this.#ownLines(false)}content-length: 0\r\n`, true);
+    this.state = afterWeEnded(this.state);
+  }
+
+  #ownLines(hasDate: boolean): string {
+    const { context, settings } = this.#connection;
+    return hasDate ? settings.hstsLine : context.date.line() + settings.hstsLine;
   }
 
   answered(): void {
     this.#exchange = undefined;
     this.#answered = true;
-    if (this.#waiting === undefined) this.#end();
+    const owed = this.takeOwed();
+    if (owed > 0) this.#connection.giveBack(this, owed);
+    if (!this.#data.isWaiting) this.#end();
   }
 
   abort(): void {
@@ -269,52 +307,37 @@ export class ClientStream implements ClientSide, Deadline {
 
   pauseBody(): void {
     this.#bodyPaused = true;
+    this.#pace?.pause(this.#connection.context.clock.now());
   }
 
   resumeBody(): void {
-    if (!this.#bodyPaused) return;
+    const exchange = this.#exchange;
+    if (exchange !== undefined) this.#tunnel?.passOn(exchange.attempt);
     this.#bodyPaused = false;
-    const owed = this.#owed;
-    this.#owed = 0;
+    this.#pace?.resume(this.#connection.context.clock.now());
+    const owed = this.takeOwed();
     if (owed > 0) this.#connection.giveBack(this, owed);
     this.#armDeadline();
   }
 
   /** There may be room again. */
   pump(): void {
-    const waiting = this.#waiting;
-    if (waiting === undefined) return;
-    while (waiting.length > 0) {
-      const first = waiting[0] as Waiting;
-      const before = first.start;
-      first.start = this.#write(first.bytes, first.start, first.end);
-      if (first.start > before) this.#armDeadline();
-      if (first.start < first.end) return;
-      waiting.shift();
-    }
-    this.#waiting = undefined;
-    this.#armDeadline();
-    if (this.#answered) this.#end();
+    if (!this.#data.isWaiting) return;
+    const progress = this.#data.pump();
+    if (progress !== "none") this.#armDeadline();
+    if (progress !== "all") this.#connection.streams.wait(this);
+    else if (this.#answered) this.#end();
     else this.#exchange?.attempt?.onClientDrain();
   }
 
-  /** Sends what the windows allow now; returns where it stopped. */
-  #write(bytes: Buffer, start: number, end: number): number {
-    const room = Math.min(end - start, this.sendWindow.available, this.#connection.sendable);
-    if (room <= 0) return start;
-    this.sendWindow.take(room);
-    this.#connection.writeData(this, bytes, start, start + room);
-    return start + room;
-  }
-
   #end(): void {
-    if (this.state === STREAM.closed) return;
-    this.deadlineMs = NEVER;
-    if (this.state === STREAM.open || this.state === STREAM.halfClosedRemote) {
-      if (this.#trailers !== "") this.#connection.writeTrailers(this, this.#trailers);
-      else this.#connection.writeEnd(this);
+    if (maySend(this.state)) {
+      const { output } = this.#connection;
+      if (this.#trailers !== "") output.trailers(this.id, this.#trailers);
+      else output.endStream(this.id);
       this.state = afterWeEnded(this.state);
     }
+    this.deadlineMs = NEVER;
     if (this.state === STREAM.closed) this.#connection.streamDone(this);
     else this.deadlineMs = this.#connection.context.clock.now() + LINGER_MS;
   }
@@ -333,8 +356,8 @@ export class ClientStream implements ClientSide, Deadline {
   #armDeadline(): void {
     const { context, settings } = this.#connection;
     const exchange = this.#exchange;
-    if (this.#waiting !== undefined) this.deadlineMs = context.clock.now() + settings.timeouts.write;
-    else if (exchange !== undefined && !exchange.body.complete && !this.#bodyPaused && !this.#tunnel)
+    if (this.#data.isWaiting) this.deadlineMs = context.clock.now() + settings.timeouts.write;
+    else if (exchange !== undefined && !exchange.body.complete && !this.#bodyPaused)
       this.deadlineMs = context.clock.now() + settings.timeouts.body;
     else this.deadlineMs = NEVER;
   }
@@ -342,10 +365,10 @@ export class ClientStream implements ClientSide, Deadline {
 
 /** DATA of unknown length goes on as a chunk, in one piece. */
 function chunkOf(bytes: Buffer, start: number, end: number): Buffer {
-  const size = Buffer.from(`${(end - start).toString(16)}\r\n`);
-  return Buffer.concat([size, start === end ? NOTHING : bytes.subarray(start, end), CHUNK_END]);
-}
-
-function withoutUpgrade(lines: string): string {
-  return lines.replace(/^(connection|upgrade):.*\r\n/gim, "");
+  const size = `${(end - start).toString(16)}\r\n`;
+  const chunk = Buffer.allocUnsafe(size.length + end - start + 2);
+  chunk.write(size, "latin1");
+  bytes.copy(chunk, size.length, start, end);
+  chunk.write("\r\n", chunk.length - 2, "latin1");
+  return chunk;
 }

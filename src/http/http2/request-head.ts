@@ -13,6 +13,7 @@ const LINE_BREAK = Buffer.from("\r\n");
 const CHUNKED = Buffer.from("Transfer-Encoding: chunked\r\n");
 const COOKIE = Buffer.from("Cookie: ");
 const COOKIE_SEPARATOR = Buffer.from("; ");
+const KEY = "sec-websocket-key";
 const GET = Buffer.from("GET");
 const SPACE = Buffer.from(" ");
 const writer = new ByteWriter(SCRATCH_BYTES);
@@ -31,7 +32,7 @@ export function requestHead(list: HeaderList, fields: RequestFields, hasBody: bo
   copy(LINE_BREAK);
   copyFields(list, fields);
   if (fields.cookies > 1) joinCookies(list, fields);
-  if (upgrade) writer.text(upgradeLines(list.value(fields.protocol)));
+  if (upgrade) writer.text(upgradeLines(list, fields));
   else if (hasBody && fields.contentLength < 0) copy(CHUNKED);
   copy(LINE_BREAK);
   return Buffer.from(writer.bytes.subarray(0, writer.length));
@@ -64,10 +65,12 @@ function joinCookies(list: HeaderList, { firstRegular }: RequestFields): void {
 }
 
 /** RFC 8441: what CONNECT with `:protocol` asks for is what an Upgrade asks for in HTTP/1.1. */
-function upgradeLines(protocol: string): string {
+function upgradeLines(list: HeaderList, fields: RequestFields): string {
+  const protocol = list.value(fields.protocol);
+  const lines = `Connection: Upgrade\r\nUpgrade: ${protocol}\r\n`;
+  if (protocol.toLowerCase() !== "websocket" || list.find(KEY) >= 0) return lines;
   const key = crypto.getRandomValues(Buffer.alloc(16)).toString("base64");
-  const webSocket = protocol.toLowerCase() === "websocket" ? `Sec-WebSocket-Key: ${key}\r\n` : "";
-  return `Connection: Upgrade\r\nUpgrade: ${protocol}\r\n${webSocket}`;
+  return `${lines}Sec-WebSocket-Key: ${key}\r\n`;
 }
 
 function copyValue(list: HeaderList, field: number): void {

@@ -57,6 +57,11 @@ export class AbuseLimits {
   readonly #limits: readonly AbuseLimit[];
   readonly #tokens = new Float64Array(KINDS);
   readonly #countedMs = new Float64Array(KINDS);
+  // What was useful so far, and how much of it each kind has had its tokens for: those are given when the kind is counted.
+  #requests = 0;
+  #dataUnits = 0;
+  readonly #requestsSeen = new Float64Array(KINDS);
+  readonly #dataUnitsSeen = new Float64Array(KINDS);
 
   /** `nowMs` here and below: `Clock.now()`. */
   constructor(nowMs: number, limits: readonly AbuseLimit[] = DEFAULT_ABUSE_LIMITS) {
@@ -72,7 +77,8 @@ export class AbuseLimits {
     const { burst, windowMs } = this.#limit(kind);
     const beforeMs = this.#countedMs[kind] as number;
     const elapsedMs = Math.max(0, nowMs - beforeMs);
-    const tokens = Math.min(burst, (this.#tokens[kind] as number) + (elapsedMs * burst) / windowMs) - 1;
+    const earned = (elapsedMs * burst) / windowMs + this.#earned(kind);
+    const tokens = Math.min(burst, (this.#tokens[kind] as number) + earned) - 1;
     this.#countedMs[kind] = beforeMs + elapsedMs;
     this.#tokens[kind] = Math.max(tokens, -1);
     return tokens >= 0 ? "calm" : "excessive";
@@ -80,17 +86,22 @@ export class AbuseLimits {
 
   /** A request came in whole, and its answer went out in whole. */
   requestDone(): void {
-    for (let kind = 0; kind < KINDS; kind++) this.#give(kind, this.#limit(kind).perRequest);
+    this.#requests++;
   }
 
   /** Bytes of DATA that were sent or received. */
   dataMoved(bytes: number): void {
-    const units = bytes / DATA_UNIT_BYTES;
-    for (let kind = 0; kind < KINDS; kind++) this.#give(kind, this.#limit(kind).perDataUnit * units);
+    this.#dataUnits += bytes / DATA_UNIT_BYTES;
   }
 
-  #give(kind: number, tokens: number): void {
-    if (tokens > 0) this.#tokens[kind] = Math.min(this.#limit(kind).burst, (this.#tokens[kind] as number) + tokens);
+  /** Tokens of a kind for what was useful since it was counted last. */
+  #earned(kind: number): number {
+    const { perRequest, perDataUnit } = this.#limit(kind);
+    const requests = this.#requests - (this.#requestsSeen[kind] as number);
+    const dataUnits = this.#dataUnits - (this.#dataUnitsSeen[kind] as number);
+    this.#requestsSeen[kind] = this.#requests;
+    this.#dataUnitsSeen[kind] = this.#dataUnits;
+    return requests * perRequest + dataUnits * perDataUnit;
   }
 
   #limit(kind: number): AbuseLimit {

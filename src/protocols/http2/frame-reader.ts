@@ -73,9 +73,9 @@ export class FrameReader {
     return this.#state === STATE_STOPPED;
   }
 
-  /** Whether the peer stopped in the middle of a frame or a field block. */
+  /** Whether the peer stopped in the middle of a frame or a field block, or before its first SETTINGS. */
   get midFrame(): boolean {
-    return this.#headerBytes > 0 || this.#state > STATE_HEADER || this.#block.streamId !== 0;
+    return this.#headerBytes > 0 || this.#state !== STATE_HEADER || this.#block.streamId !== 0 || !this.#settingsSeen;
   }
 
   /** Reads nothing any more. May be called by the handler, which is then called no more. */

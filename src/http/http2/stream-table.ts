@@ -1,0 +1,69 @@
+/** The streams of one connection: those that are there, those that were, and those that wait for a window. */
+import { DEFAULT_WINDOW } from "../../protocols/http2/frames.ts";
+import { StreamIds } from "../../protocols/http2/stream-ids.ts";
+import type { ClosedBy } from "../../protocols/http2/stream-state.ts";
+import type { DeadlineSweep } from "../../transport/deadlines.ts";
+import type { ClientStream } from "./client-stream.ts";
+
+export class StreamTable {
+  readonly ids = new StreamIds("server");
+  /** What the client lets each new stream send. */
+  initialSendWindow = DEFAULT_WINDOW;
+  readonly #sweep: DeadlineSweep;
+  readonly #streams = new Map<number, ClientStream>();
+  readonly #waiting = new Set<ClientStream>();
+
+  constructor(sweep: DeadlineSweep) {
+    this.#sweep = sweep;
+  }
+
+  get size(): number {
+    return this.#streams.size;
+  }
+
+  get(streamId: number): ClientStream | undefined {
+    return this.#streams.get(streamId);
+  }
+
+  add(stream: ClientStream): void {
+    this.#streams.set(stream.id, stream);
+    this.#sweep.add(stream);
+  }
+
+  /** False when it was not there any more. */
+  remove(stream: ClientStream, closedBy: ClosedBy): boolean {
+    if (!this.#streams.delete(stream.id)) return false;
+    this.#waiting.delete(stream);
+    this.#sweep.remove(stream);
+    this.ids.close(stream.id, closedBy);
+    return true;
+  }
+
+  /** As they are now, for a caller that removes some of them. */
+  all(): ClientStream[] {
+    return [...this.#streams.values()];
+  }
+
+  /** The stream has DATA that no window had room for. */
+  wait(stream: ClientStream): void {
+    this.#waiting.add(stream);
+  }
+
+  /** There may be room for DATA again. Who gets none of it now is the first to be asked the next time. */
+  pump(): void {
+    if (this.#waiting.size === 0) return;
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const stream of waiting) if (this.#streams.get(stream.id) === stream) stream.pump();
+  }
+
+  /** The client's SETTINGS_INITIAL_WINDOW_SIZE. False when a window got larger than a window may be. */
+  setInitialSendWindow(bytes: number): boolean {
+    const before = this.initialSendWindow;
+    this.initialSendWindow = bytes;
+    for (const stream of this.#streams.values()) {
+      if (!stream.sendWindow.adjust(before, bytes)) return false;
+    }
+    return true;
+  }
+}

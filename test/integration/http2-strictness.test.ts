@@ -1,0 +1,518 @@
+/**
+ * What RFC 9113 sections 3 to 8 forbid a client: each case is bytes behind the preface and what must come of them, seen
+ * by a client that shares no code with the frame reader.
+ */
+import { beforeEach, describe, expect, test } from "bun:test";
+import { expectServed, okEndpoint, serve, use } from "../attacks/harness.ts";
+import type { Balancer } from "../support/balancer.ts";
+import {
+  ALL,
+  data,
+  END,
+  FLAG,
+  FRAME,
+  FrameClient,
+  frame,
+  GET,
+  H2_ERROR,
+  headers,
+  integer,
+  type Pair,
+  POST,
+  PREFACE,
+  ping,
+  rstStream,
+  SETTING,
+  settings,
+  uint32,
+  windowUpdate,
+} from "../support/http2-client.ts";
+import { type RawEndpoint, startEchoEndpoint } from "../support/raw-endpoint.ts";
+
+const {
+  protocolError,
+  flowControlError,
+  streamClosed,
+  frameSizeError,
+  compressionError,
+  refusedStream,
+  enhanceYourCalm,
+} = H2_ERROR;
+
+let balancer: Balancer;
+let endpoint: RawEndpoint;
+beforeEach(() => {
+  endpoint = use(startEchoEndpoint());
+  balancer = serve(endpoint.address);
+});
+
+interface Case {
+  readonly name: string;
+  readonly send: readonly Buffer[];
+  /** Instead of the preface and SETTINGS. */
+  readonly hello?: Buffer;
+}
+
+/** The connection ends with GOAWAY. */
+function fatal(section: string, code: number, cases: readonly (readonly [string, ...Buffer[]])[]): void {
+  for (const [name, ...send] of cases) {
+    test(`${section}: ${name}`, async () => {
+      const client = await FrameClient.open(balancer.port);
+      client.send(...send);
+      await client.until(() => client.isOver);
+      expect(client.goaway?.code).toBe(code);
+      await expectServed(balancer.port);
+    });
+  }
+}
+
+/** Stream 1 is reset, and the connection goes on: stream 11 is answered. */
+function reset(section: string, code: number, cases: readonly (readonly [string, ...Buffer[]])[]): void {
+  for (const [name, ...send] of cases) {
+    test(`${section}: ${name}`, async () => {
+      const client = await FrameClient.open(balancer.port);
+      client.send(...send, headers(11, GET));
+      await client.until(() => client.isDone(11));
+      expect(client.answers.get(1)?.reset).toBe(code);
+      expect(client.answers.get(11)?.status).toBe(200);
+      expect(client.goaway).toBeUndefined();
+      expect(balancer.inFlight()).toBe(0);
+    });
+  }
+}
+
+/** Stream 1 is answered all the same. */
+function fine(section: string, cases: readonly (readonly [string, ...Buffer[]])[]): void {
+  for (const [name, ...send] of cases) {
+    test(`${section}: ${name}`, async () => {
+      const client = await FrameClient.open(balancer.port);
+      client.send(...send);
+      await client.until(() => client.isDone(1));
+      expect(client.describe()).toBe("1:200 ended");
+    });
+  }
+}
+
+const get = headers(1, GET);
+const openPost = headers(1, POST, ALL);
+/** Fields in place of, or behind those of a request. */
+const withFields = (...pairs: readonly Pair[]): Buffer => headers(1, [...GET, ...pairs]);
+const without = (name: string): Pair[] => GET.filter(([key]) => key !== name);
+const replaced = (name: string, value: string): Pair[] =>
+  GET.map(([key, before]): Pair => [key, key === name ? value : before]);
+
+describe("the connection", () => {
+  const hellos: Case[] = [
+    { name: "a wrong preface behind its first line", hello: Buffer.from("PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n"), send: [] },
+    { name: "no SETTINGS first, but a request", hello: PREFACE, send: [get] },
+    { name: "no SETTINGS first, but PING", hello: PREFACE, send: [ping()] },
+    {
+      name: "no SETTINGS first, but their acknowledgement",
+      hello: PREFACE,
+      send: [frame(FRAME.settings, FLAG.ack, 0)],
+    },
+  ];
+  for (const { name, hello, send } of hellos) {
+    test(`3.4: ${name}`, async () => {
+      const client = await FrameClient.open(balancer.port, { hello: hello as Buffer });
+      client.send(...send);
+      await client.until(() => client.isOver);
+      expect(client.goaway?.code).toBe(protocolError);
+    });
+  }
+
+  fatal("4.2", frameSizeError, [
+    ["DATA larger than SETTINGS_MAX_FRAME_SIZE", openPost, frame(FRAME.data, 0, 1, Buffer.alloc(16_385))],
+    ["HEADERS larger than that", frame(FRAME.headers, ALL | END, 1, Buffer.alloc(16_385))],
+    ["an unknown frame larger than that", frame(0xf0, 0, 0, Buffer.alloc(16_385))],
+  ]);
+
+  fatal("4.3", compressionError, [
+    [
+      "a field block that cannot be decoded",
+      frame(FRAME.headers, END | ALL, 1, Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff])),
+    ],
+    ["an index that is in no table", frame(FRAME.headers, END | ALL, 1, Buffer.from([0x82, 0xff, 0x00]))],
+    ["index 0", frame(FRAME.headers, END | ALL, 1, Buffer.from([0x80]))],
+    ["a block that stops in a field", frame(FRAME.headers, END | ALL, 1, Buffer.from([0x00, 0x05, 0x61]))],
+    ["a size update above the limit", frame(FRAME.headers, END | ALL, 1, Buffer.concat([integer(4_097, 5, 0x20)]))],
+    ["a size update behind a field", frame(FRAME.headers, END | ALL, 1, Buffer.from([0x82, 0x20]))],
+    ["Huffman code that pads with zeros", frame(FRAME.headers, END | ALL, 1, Buffer.from([0x00, 0x81, 0x00, 0x00]))],
+    [
+      "a block of a stream that was reset",
+      openPost,
+      rstStream(1, 8),
+      frame(FRAME.headers, ALL, 1, Buffer.from([0x80])),
+    ],
+  ]);
+
+  fatal("5.1", protocolError, [
+    ["DATA on an idle stream", data(1, "x")],
+    ["RST_STREAM on an idle stream", rstStream(1, 8)],
+    ["WINDOW_UPDATE on an idle stream", windowUpdate(1, 1)],
+    ["WINDOW_UPDATE of 0 on an idle stream", windowUpdate(1, 0)],
+    ["CONTINUATION on an idle stream", frame(FRAME.continuation, ALL, 1)],
+    ["DATA on an even stream", get, data(2, "x")],
+    ["WINDOW_UPDATE on an even stream", get, windowUpdate(2, 1)],
+  ]);
+  fatal("5.1.1", protocolError, [
+    ["an even number", headers(2, GET)],
+    ["a number that is lower than one before", headers(5, GET), headers(3, GET)],
+  ]);
+
+  fatal("6.1", protocolError, [
+    ["DATA on stream 0", data(0, "x")],
+    ["padding as long as the frame", openPost, frame(FRAME.data, FLAG.padded, 1, Buffer.from([4, 1, 2, 3]))],
+  ]);
+  fatal("6.1", frameSizeError, [["padded DATA without a length", openPost, frame(FRAME.data, FLAG.padded, 1)]]);
+  fatal("6.2", protocolError, [
+    ["HEADERS on stream 0", headers(0, GET)],
+    ["padding longer than the frame", frame(FRAME.headers, ALL | END | FLAG.padded, 1, Buffer.from([9, 0x82]))],
+    ["DATA within a field block", headers(1, GET, END), data(1, "x")],
+    ["PING within a field block", headers(1, GET, END), ping()],
+    ["an unknown frame within a field block", headers(1, GET, END), frame(0xf0, 0, 0)],
+    ["HEADERS within a field block", headers(1, GET, END), headers(3, GET)],
+    ["CONTINUATION of another stream", headers(1, GET, END), frame(FRAME.continuation, ALL, 3)],
+    ["CONTINUATION behind a complete block", get, frame(FRAME.continuation, ALL, 1)],
+  ]);
+  fatal("6.2", frameSizeError, [
+    ["too short for its priority", frame(FRAME.headers, ALL | FLAG.priority, 1, Buffer.alloc(4))],
+  ]);
+  fatal("6.3", protocolError, [["PRIORITY on stream 0", frame(FRAME.priority, 0, 0, Buffer.alloc(5))]]);
+  fatal("6.4", protocolError, [["RST_STREAM on stream 0", rstStream(0, 8)]]);
+  fatal("6.4", frameSizeError, [["RST_STREAM of 3 bytes", openPost, frame(FRAME.rstStream, 0, 1, Buffer.alloc(3))]]);
+  fatal("6.5", protocolError, [["SETTINGS on a stream", frame(FRAME.settings, 0, 1)]]);
+  fatal("6.5", frameSizeError, [
+    ["SETTINGS of 5 bytes", frame(FRAME.settings, 0, 0, Buffer.alloc(5))],
+    ["an acknowledgement with content", frame(FRAME.settings, FLAG.ack, 0, Buffer.alloc(6))],
+  ]);
+  fatal("6.5.2", protocolError, [
+    ["ENABLE_PUSH of 2", settings([SETTING.enablePush, 2])],
+    ["MAX_FRAME_SIZE of 16,383", settings([SETTING.maxFrameSize, 16_383])],
+    ["MAX_FRAME_SIZE of 2^24", settings([SETTING.maxFrameSize, 2 ** 24])],
+    ["ENABLE_CONNECT_PROTOCOL of 2", settings([SETTING.enableConnectProtocol, 2])],
+    ["NO_RFC7540_PRIORITIES of 2", settings([SETTING.noRfc7540Priorities, 2])],
+  ]);
+  fatal("6.5.2", flowControlError, [["INITIAL_WINDOW_SIZE of 2^31", settings([SETTING.initialWindowSize, 2 ** 31])]]);
+  fatal("6.6", protocolError, [["PUSH_PROMISE", frame(FRAME.pushPromise, ALL, 1, uint32(2))]]);
+  fatal("6.7", protocolError, [["PING on a stream", frame(FRAME.ping, 0, 1, Buffer.alloc(8))]]);
+  fatal("6.7", frameSizeError, [["PING of 7 bytes", frame(FRAME.ping, 0, 0, Buffer.alloc(7))]]);
+  fatal("6.8", protocolError, [["GOAWAY on a stream", frame(FRAME.goaway, 0, 1, Buffer.alloc(8))]]);
+  fatal("6.8", frameSizeError, [["GOAWAY of 7 bytes", frame(FRAME.goaway, 0, 0, Buffer.alloc(7))]]);
+  fatal("6.9", protocolError, [["WINDOW_UPDATE of 0 on the connection", windowUpdate(0, 0)]]);
+  fatal("6.9", frameSizeError, [["WINDOW_UPDATE of 3 bytes", frame(FRAME.windowUpdate, 0, 0, Buffer.alloc(3))]]);
+  fatal("6.9.1", flowControlError, [["the connection's window above 2^31-1", windowUpdate(0, 2 ** 31 - 1)]]);
+  fatal("6.9.2", flowControlError, [
+    [
+      "a stream's window above 2^31-1 by SETTINGS",
+      openPost,
+      windowUpdate(1, 2 ** 31 - 1 - 65_535),
+      settings([SETTING.initialWindowSize, 65_536]),
+    ],
+  ]);
+});
+
+describe("closed streams", () => {
+  const ended = async (): Promise<FrameClient> => {
+    const client = await FrameClient.open(balancer.port);
+    client.send(get);
+    await client.until(() => client.isDone(1));
+    return client;
+  };
+  for (const [name, bytes] of [
+    ["DATA", data(1, "x")],
+    ["HEADERS", get],
+  ] as const) {
+    test(`5.1: ${name} on a stream that has ended`, async () => {
+      const client = await ended();
+      client.send(bytes);
+      await client.until(() => client.isOver);
+      expect(client.goaway?.code).toBe(streamClosed);
+    });
+  }
+
+  test("5.1: WINDOW_UPDATE, RST_STREAM and PRIORITY on a stream that has ended are ignored", async () => {
+    const client = await ended();
+    client.send(
+      windowUpdate(1, 5),
+      rstStream(1, 8),
+      frame(FRAME.priority, 0, 1, Buffer.from([0, 0, 0, 3, 1])),
+      headers(3, GET),
+    );
+    await client.until(() => client.isDone(3));
+    expect(client.describe()).toBe("1:200 ended, 3:200 ended");
+  });
+
+  test("5.1: what was under way when we reset a stream is ignored, and decoded, and given back to the window", async () => {
+    const client = await FrameClient.open(balancer.port);
+    client.send(headers(1, [...POST, ["content-length", "1"]], ALL), data(1, "too much"));
+    await client.until(() => client.isDone(1));
+    for (let round = 0; round < 90; round++) client.send(data(1, Buffer.alloc(16_384)));
+    client.send(headers(1, [["x-trailer", "1"]]), headers(3, GET));
+    await client.until(() => client.isDone(3));
+    expect(client.answers.get(3)?.status).toBe(200);
+    expect(
+      client.frames.filter(({ type, streamId }) => type === FRAME.windowUpdate && streamId === 0).length,
+    ).toBeGreaterThan(1);
+  });
+
+  fatal("5.1", streamClosed, [["HEADERS on a stream that was skipped and is closed", headers(5, GET), data(3, "x")]]);
+  reset("5.1", streamClosed, [
+    ["DATA on a half-closed stream", headers(1, [...POST.slice(0, 3), [":path", "/wait"]]), data(1, "x")],
+    [
+      "HEADERS on a half-closed stream",
+      headers(1, [...POST.slice(0, 3), [":path", "/wait"]]),
+      headers(1, [["x", "1"]]),
+    ],
+    ["DATA on a stream that it has reset itself", openPost, rstStream(1, 8), data(1, "x")],
+  ]);
+});
+
+describe("single streams", () => {
+  reset("5.3.1 of RFC 7540", protocolError, [
+    [
+      "a stream that depends on itself",
+      frame(FRAME.headers, ALL | END | FLAG.priority, 1, Buffer.concat([uint32(1), Buffer.from([0]), block1()])),
+    ],
+    ["PRIORITY by which it does", openPost, frame(FRAME.priority, 0, 1, Buffer.from([0, 0, 0, 1, 0]))],
+  ]);
+  reset("6.3", frameSizeError, [["PRIORITY of 4 bytes", openPost, frame(FRAME.priority, 0, 1, Buffer.alloc(4))]]);
+  reset("6.9", protocolError, [["WINDOW_UPDATE of 0", openPost, windowUpdate(1, 0)]]);
+  reset("6.9.1", flowControlError, [["a window above 2^31-1", openPost, windowUpdate(1, 2 ** 31 - 1)]]);
+
+  reset("8.1.1", protocolError, [
+    ["more DATA than content-length", headers(1, [...POST, ["content-length", "3"]], ALL), data(1, "xxxx", END)],
+    ["less DATA than content-length", headers(1, [...POST, ["content-length", "3"]], ALL), data(1, "xx", END)],
+    ["no DATA, but content-length", headers(1, [...POST, ["content-length", "3"]])],
+    ["DATA, but content-length of 0", headers(1, [...POST, ["content-length", "0"]], ALL), data(1, "x", END)],
+    [
+      "content-length twice",
+      headers(1, [...POST, ["content-length", "1"], ["content-length", "1"]], ALL),
+      data(1, "x", END),
+    ],
+    ["content-length with a sign", headers(1, [...POST, ["content-length", "+1"]], ALL), data(1, "x", END)],
+    ["a list as content-length", headers(1, [...POST, ["content-length", "1, 1"]], ALL), data(1, "x", END)],
+    [
+      "less DATA than content-length, ended by trailers",
+      headers(1, [...POST, ["content-length", "3"]], ALL),
+      data(1, "xx"),
+      headers(1, [["x", "1"]]),
+    ],
+  ]);
+  reset("8.1", protocolError, [
+    ["HEADERS in the middle without the end", openPost, headers(1, [["x", "1"]], ALL)],
+    ["a pseudo-header in trailers", openPost, headers(1, [[":path", "/"]])],
+    ["content-length in trailers", openPost, headers(1, [["content-length", "1"]])],
+    ["transfer-encoding in trailers", openPost, headers(1, [["transfer-encoding", "chunked"]])],
+    ["a line break in trailers", openPost, headers(1, [["x", "1\r\ny: 2"]])],
+  ]);
+
+  reset("8.2", protocolError, [
+    ["an upper-case name", withFields(["X-Upper", "1"])],
+    ["an empty name", withFields(["", "1"])],
+    ["a space in a name", withFields(["x y", "1"])],
+    ["a colon in a name", withFields(["x:y", "1"])],
+    ["a line break in a name", withFields(["x\r\ny", "1"])],
+    ["a byte above 0x7f in a name", withFields(["x\xe4", "1"])],
+    ["CR LF in a value", withFields(["x", "1\r\nx-smuggled: 2"])],
+    ["CR in a value", withFields(["x", "1\r2"])],
+    ["LF in a value", withFields(["x", "1\n2"])],
+    ["NUL in a value", withFields(["x", "1\x002"])],
+    ["a space before a value", withFields(["x", " 1"])],
+    ["a tab behind a value", withFields(["x", "1\t"])],
+  ]);
+  reset("8.2.2", protocolError, [
+    ["connection", withFields(["connection", "close"])],
+    ["proxy-connection", withFields(["proxy-connection", "keep-alive"])],
+    ["keep-alive", withFields(["keep-alive", "timeout=5"])],
+    ["transfer-encoding", withFields(["transfer-encoding", "chunked"])],
+    ["upgrade", withFields(["upgrade", "websocket"])],
+    ["te with anything but trailers", withFields(["te", "trailers, deflate"])],
+  ]);
+  reset("8.3", protocolError, [
+    ["an unknown pseudo-header", withFields([":custom", "1"])],
+    [":status in a request", headers(1, [...GET, [":status", "200"]])],
+    ["a pseudo-header behind a field", headers(1, [["x", "1"], ...GET])],
+    [":method twice", headers(1, [[":method", "GET"], ...GET])],
+    [":path twice", headers(1, [[":path", "/"], ...GET])],
+    [":authority twice", headers(1, [[":authority", "a.example"], ...GET])],
+    [":scheme twice", headers(1, [[":scheme", "http"], ...GET])],
+    ["no :method", headers(1, without(":method"))],
+    ["no :scheme", headers(1, without(":scheme"))],
+    ["no :path", headers(1, without(":path"))],
+    ["neither :authority nor host", headers(1, without(":authority"))],
+    ["an empty :path", headers(1, replaced(":path", ""))],
+    ["a :path without a slash", headers(1, replaced(":path", "index.html"))],
+    ["an absolute :path", headers(1, replaced(":path", "http://a.example/"))],
+    ["a space in :path", headers(1, replaced(":path", "/ HTTP/1.1\r\nx: y"))],
+    ["* for GET", headers(1, replaced(":path", "*"))],
+    ["a :method that is no token", headers(1, replaced(":method", "GET /x HTTP/1.1\r\n"))],
+    ["a :scheme that is none", headers(1, replaced(":scheme", "http://x"))],
+    ["user information in :authority", headers(1, replaced(":authority", "user@a.example"))],
+    ["host and :authority that differ", withFields(["host", "b.example"])],
+    ["host twice", withFields(["host", "a.example"], ["host", "a.example"])],
+  ]);
+  reset("8.5", protocolError, [
+    [
+      "CONNECT with :path",
+      headers(
+        1,
+        [
+          [":method", "CONNECT"],
+          [":authority", "a:1"],
+          [":path", "/"],
+        ],
+        ALL,
+      ),
+    ],
+    [
+      "CONNECT with :scheme",
+      headers(
+        1,
+        [
+          [":method", "CONNECT"],
+          [":authority", "a:1"],
+          [":scheme", "http"],
+        ],
+        ALL,
+      ),
+    ],
+    ["CONNECT without :authority", headers(1, [[":method", "CONNECT"]], ALL)],
+    [":protocol without CONNECT", headers(1, [...GET, [":protocol", "websocket"]])],
+  ]);
+});
+
+function block1(): Buffer {
+  return headers(1, GET).subarray(9);
+}
+
+describe("what must be accepted", () => {
+  const field = headers(1, GET).subarray(9);
+  const priority = Buffer.from([0, 0, 0, 7, 200]);
+  fine("4.1", [
+    ["unknown frames and flags", frame(0xf0, 0xff, 0, Buffer.alloc(5)), frame(FRAME.headers, 0xd5 & ~0x28, 1, field)],
+    ["the reserved bit of a stream's number", frame(FRAME.headers, END | ALL, 0x80000001, field)],
+    ["unknown settings", settings([0xff, 7], [0, 1]), get],
+  ]);
+  fine("6", [
+    [
+      "a padded block with a priority",
+      frame(
+        FRAME.headers,
+        END | ALL | FLAG.padded | FLAG.priority,
+        1,
+        Buffer.concat([Buffer.from([3]), priority, field, Buffer.alloc(3)]),
+      ),
+    ],
+    ["a block in 12 pieces, some empty", frame(FRAME.headers, END, 1), ...pieces(field, 12)],
+    ["PRIORITY on an idle stream", frame(FRAME.priority, 0, 9, priority), get],
+    [
+      "padded and empty DATA",
+      openPost,
+      frame(FRAME.data, FLAG.padded, 1, Buffer.from([2, 1, 1, 1])),
+      data(1, ""),
+      data(1, "", END),
+    ],
+    ["the largest DATA", openPost, frame(FRAME.data, END, 1, Buffer.alloc(16_384))],
+    [
+      "the least and largest settings",
+      settings([SETTING.maxFrameSize, 16_384], [SETTING.initialWindowSize, 2 ** 31 - 1]),
+      settings([SETTING.headerTableSize, 0], [SETTING.maxFrameSize, 2 ** 24 - 1]),
+      get,
+    ],
+    [
+      "the largest window",
+      windowUpdate(0, 2 ** 31 - 1 - 65_535),
+      openPost,
+      windowUpdate(1, 2 ** 31 - 1 - 65_535),
+      data(1, "", END),
+    ],
+    ["the acknowledgement of a PING that was not sent", ping(FLAG.ack), get],
+  ]);
+  fine("8", [
+    ["trailers", openPost, data(1, "x"), headers(1, [["x-sum", "1"]])],
+    ["te: trailers", withFields(["te", "trailers"])],
+    ["host in place of :authority", headers(1, [...without(":authority"), ["host", "a.example"]])],
+    ["host and :authority that are equal", withFields(["host", "A.example"])],
+    [
+      "OPTIONS *",
+      headers(
+        1,
+        replaced(":path", "*").map(([key, value]): Pair => [key, key === ":method" ? "OPTIONS" : value]),
+      ),
+    ],
+    ["any scheme", headers(1, replaced(":scheme", "https"))],
+    ["values with bytes above 0x7f and tabs inside", withFields(["x", "\xe4\t\xff"], ["y", ""])],
+  ]);
+
+  test("6.9.2: a window below 0 sends nothing until it is above again", async () => {
+    const client = await FrameClient.open(serve(okEndpoint().address).port, {
+      hello: Buffer.concat([PREFACE, settings([SETTING.initialWindowSize, 1])]),
+      keepWindowsOpen: false,
+    });
+    client.send(get);
+    await client.until(() => client.answers.get(1)?.received === 1);
+    client.send(settings([SETTING.initialWindowSize, 0]), windowUpdate(1, 1), ping());
+    await client.until(() => client.frames.some(({ type }) => type === FRAME.ping));
+    expect(client.answers.get(1)?.received).toBe(1);
+    client.send(windowUpdate(1, 1));
+    await client.until(() => client.isDone(1));
+    expect(client.answers.get(1)?.body.toString()).toBe("ok");
+  });
+
+  test("6.5.3 and 6.7: SETTINGS and PING are acknowledged in turn", async () => {
+    const client = await FrameClient.open(balancer.port);
+    client.send(ping(), settings([SETTING.initialWindowSize, 5]), ping());
+    await client.until(() => client.frames.filter(({ type }) => type === FRAME.ping).length === 2);
+    const acks = client.frames.filter(
+      ({ type, flags }) => (type === FRAME.ping || type === FRAME.settings) && flags === FLAG.ack,
+    );
+    expect(acks.map(({ type }) => type)).toEqual([FRAME.settings, FRAME.ping, FRAME.settings, FRAME.ping]);
+  });
+});
+
+function pieces(bytes: Buffer, count: number): Buffer[] {
+  const size = Math.ceil(bytes.length / (count - 4));
+  return Array.from({ length: count }, (_, index) =>
+    frame(FRAME.continuation, index === count - 1 ? ALL : 0, 1, bytes.subarray(index * size, (index + 1) * size)),
+  );
+}
+
+describe("limits", () => {
+  test("the stream limit is told and holds: streams above it are refused", async () => {
+    const client = await FrameClient.open(balancer.port);
+    client.send(...Array.from({ length: 140 }, (_, index) => headers(1 + 2 * index, POST, ALL)));
+    await client.until(() => client.isDone(1 + 2 * 139));
+    const refused = [...client.answers].filter(([, { reset: code }]) => code === refusedStream).map(([id]) => id);
+    expect(refused).toEqual(Array.from({ length: 12 }, (_, index) => 257 + 2 * index));
+    client.send(data(1, "x", END), headers(401, GET));
+    await client.until(() => client.isDone(401) && client.isDone(1));
+    expect([client.answers.get(1)?.status, client.goaway]).toEqual([200, undefined]);
+  });
+
+  test("too many or too large fields get 431, and the connection goes on", async () => {
+    const many = Array.from({ length: 120 }, (_, index): Pair => [`x-${index}`, "1"]);
+    // Below the limit as bytes, above it with the 32 that each field counts more.
+    const large = Array.from({ length: 95 }, (_, index): Pair => [`x-${100 + index}`, "x".repeat(660)]);
+    const client = await FrameClient.open(balancer.port);
+    await client.until(() => client.frames.some(({ type, flags }) => type === FRAME.settings && flags === FLAG.ack));
+    client.send(headers(1, [...GET, ...many]), headers(3, [...POST, ...many], ALL), data(3, "x", END));
+    const whole = headers(5, [...GET, ...large]).subarray(9);
+    client.send(frame(FRAME.headers, END, 5, whole.subarray(0, 16_000)));
+    for (let at = 16_000; at < whole.length; at += 16_000)
+      client.send(frame(FRAME.continuation, at + 16_000 < whole.length ? 0 : ALL, 5, whole.subarray(at, at + 16_000)));
+    client.send(headers(7, GET));
+    await client.until(() => client.isDone(7));
+    expect([1, 3, 5, 7].map((id) => client.answers.get(id)?.status)).toEqual([431, 431, 431, 200]);
+    expect(endpoint.received.join("")).not.toContain("x-1");
+    expect(client.goaway).toBeUndefined();
+  });
+
+  test("a field block above the limit ends the connection", async () => {
+    const client = await FrameClient.open(balancer.port);
+    client.send(frame(FRAME.headers, END, 1, Buffer.alloc(16_000)));
+    for (let piece = 0; piece < 5; piece++) client.send(frame(FRAME.continuation, 0, 1, Buffer.alloc(16_000)));
+    await client.until(() => client.isOver);
+    expect(client.goaway?.code).toBe(enhanceYourCalm);
+  });
+});
