@@ -232,7 +232,7 @@ class Evenkeel implements Running {
   }
 
   #metrics(): string {
-    const { tables, rows, endpoints, config, generation, restarts, links } = this.#supervisor;
+    const { tables, rows, endpoints, certificates, config, generation, restarts, links } = this.#supervisor;
     const named = (names: readonly string[], of: { get(name: string): number | undefined }) =>
       Object.fromEntries(names.flatMap((name) => (of.get(name) === undefined ? [] : [[name, of.get(name) as number]])));
     const routes = config?.routes.map((route, index) => route.name ?? `route-${index + 1}`) ?? [];
@@ -248,6 +248,7 @@ class Evenkeel implements Running {
         eligible: tables.endpoints.isEligible(endpoint.row),
         weight: tables.endpoints.weight(endpoint.row),
       })),
+      certificates: certificates.samples,
       version: VERSION,
       generation,
       lastReloadGood: this.#lastReloadGood,

@@ -7,6 +7,7 @@ import { Http2Connection } from "../http/http2/http2-connection.ts";
 import type { ListenerSnapshot } from "../http/snapshot.ts";
 import type { Connection } from "../transport/connection.ts";
 import type { Origin } from "../transport/origin.ts";
+import type { ListenerContext } from "./arrivals.ts";
 import { type ConnectionLimits, StreamListener } from "./stream-listener.ts";
 
 const BUSY_BODY = "503 Service Unavailable: Too many connections are open.\n";
@@ -23,7 +24,7 @@ export class HttpListener extends StreamListener<HttpClient, ListenerSnapshot> i
     descriptor: number,
     settings: ListenerSnapshot,
     limits: ConnectionLimits,
-    context: HttpContext,
+    context: HttpContext & ListenerContext,
     counters: SharedCounters,
   ) {
     super(descriptor, settings, limits, context, counters);

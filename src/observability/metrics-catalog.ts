@@ -31,6 +31,16 @@ export const METRICS = {
   evenkeel_listener_requests_total: { type: "counter", labels: ["listener"], help: "Exchanges ended." },
   evenkeel_listener_received_bytes_total: { type: "counter", labels: ["listener"], help: "Bytes of requests." },
   evenkeel_listener_sent_bytes_total: { type: "counter", labels: ["listener"], help: "Bytes of answers." },
+  evenkeel_listener_tls_handshakes_total: {
+    type: "counter",
+    labels: ["listener", "result"],
+    help: "TLS handshakes: full, resumed (a client that came back), or failed.",
+  },
+  evenkeel_certificate_expiry_timestamp_seconds: {
+    type: "gauge",
+    labels: ["listener", "names", "key"],
+    help: "When a certificate in use expires, its chain considered, in seconds since the Unix epoch.",
+  },
   evenkeel_route_responses_total: {
     type: "counter",
     labels: ["route", "class"],

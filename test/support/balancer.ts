@@ -43,7 +43,14 @@ export function startBalancer(input: ConfigInput, options: BalancerOptions = {})
     random: seededRandom(1),
     log: silentLog,
   });
-  const store = new CertificateStore({ clock: systemClock, timers: systemTimers, log: silentLog, onChange: () => {} });
+  const store = new CertificateStore({
+    clock: systemClock,
+    timers: systemTimers,
+    random: seededRandom(1),
+    log: silentLog,
+    responder: { present: () => {}, withdraw: () => {} },
+    onChange: () => {},
+  });
   const rows = new Map<string, number>();
   const descriptor = openListeningSocket("127.0.0.1", 0);
   let generation = 0;
