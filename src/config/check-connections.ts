@@ -43,7 +43,11 @@ const KEY_HINT = "use clientIp, or { constant: ... }";
 function checkMatch(match: MatchConfig, path: Path, why: string, error: Report): void {
   for (const key of HTTP_CONDITIONS)
     if (match[key] !== undefined)
-      error([...path, key], `needs HTTP, but ${why}`, "there are: serverName, alpn, clientIp, all, any, not");
+      error(
+        [...path, key],
+        `needs HTTP, but ${why}`,
+        "there are: serverName, alpn, clientCertificate, clientIp, all, any, not",
+      );
   match.all?.forEach((part, index) => {
     checkMatch(part, [...path, "all", index], why, error);
   });

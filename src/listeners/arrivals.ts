@@ -122,7 +122,8 @@ export class Arrivals implements PrefaceOwner, PeekOwner, HandshakeOwner {
     if (proxyProtocol?.from.has(ip) !== true) return this.#identified(socket, plainOrigin(ip));
     const deadlineMs = this.#context.clock.now() + proxyProtocol.timeoutMs;
     if (tls === undefined) this.#begin(socket, new PrefaceConnection(this, ip, deadlineMs));
-    else this.#peek(socket, new PeekConnection(this, this.#context.peeker, plainOrigin(ip), "proxy header", deadlineMs));
+    else
+      this.#peek(socket, new PeekConnection(this, this.#context.peeker, plainOrigin(ip), "proxy header", deadlineMs));
   }
 
   /** It is known where the client is; what is left to know is in TLS. */

@@ -26,13 +26,7 @@ export class PeekConnection extends Connection implements Peeking {
   readonly #peeker: Peeker;
   #settled = false;
 
-  constructor(
-    owner: PeekOwner,
-    peeker: Peeker,
-    origin: Origin,
-    purpose: "proxy header" | "hello",
-    deadlineMs: number,
-  ) {
+  constructor(owner: PeekOwner, peeker: Peeker, origin: Origin, purpose: "proxy header" | "hello", deadlineMs: number) {
     super();
     this.#owner = owner;
     this.#peeker = peeker;

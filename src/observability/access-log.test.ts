@@ -29,6 +29,7 @@ const record: AccessRecord = {
   requestId: "id-1",
   userAgent: "curl/8",
   referer: "",
+  tls: undefined,
 };
 
 const folder = mkdtempSync(join(tmpdir(), "evenkeel-access-log-"));
