@@ -3,12 +3,15 @@ import { formatAddress, parseListenAddress } from "../base/address.ts";
 import { EvenkeelError } from "../base/errors.ts";
 import type { Config } from "../config/schema.ts";
 import { closeDescriptor, openListeningSocket, portOf } from "../transport/listening-socket.ts";
+import { attachSteering, detachSteering, type Steering } from "../transport/worker-steering.ts";
 
 interface OpenListener {
   readonly address: string;
   readonly protocol: string;
   /** By worker. */
   readonly descriptors: readonly number[];
+  /** What the kernel was told last; "" when that is not known. */
+  steering: string;
 }
 
 /** Sockets that another evenkeel hands over: by address as written in the configuration. */
@@ -54,6 +57,10 @@ export class ListeningSockets {
         for (const descriptors of this.#inherited.values())
           for (const descriptor of descriptors) closeDescriptor(descriptor);
         this.#inherited.clear();
+        return [...this.#open].flatMap(([name, listener]) => {
+          const wanted = steeringOf(config.listeners[name], listener.descriptors.length);
+          return steer(listener, wanted) ? [] : [name];
+        });
       },
     };
   }
@@ -98,15 +105,36 @@ export class ListeningSockets {
         cause: error,
       });
     }
-    return { address, protocol, descriptors };
+    return { address, protocol, descriptors, steering: "" };
   }
 }
 
 export interface PreparedSockets {
   /** What is new, for one worker, by listener. */
   added(worker: number): Record<string, number>;
-  commit(): void;
+  /** Returns the listeners whose clients the kernel does not want to lead to the same worker. */
+  commit(): string[];
   abort(): void;
+}
+
+/** How the clients of a listener are to be led to the same worker again; undefined when they need not be. */
+function steeringOf(config: Config["listeners"][string] | undefined, sockets: number): Steering | undefined {
+  if (config?.tls === undefined || config.tls.steering === "off" || sockets < 2) return undefined;
+  if (config.tls.steering === "on") return { sockets, loopback: true };
+  const manyBehindOne =
+    config.proxyProtocol !== undefined || (config.protocol === "http" && config.trustedProxies.length > 0);
+  return manyBehindOne || !config.tls.sessionTickets ? undefined : { sockets, loopback: false };
+}
+
+/** The kernel keeps what was set last, with the sockets: that of another evenkeel as well. */
+function steer(listener: OpenListener, wanted: Steering | undefined): boolean {
+  const steering = JSON.stringify(wanted ?? "none");
+  if (listener.steering === steering) return true;
+  listener.steering = steering;
+  const descriptor = listener.descriptors[0] as number;
+  if (wanted !== undefined) return attachSteering(descriptor, wanted);
+  detachSteering(descriptor);
+  return true;
 }
 
 function numericHost(host: string): string {

@@ -180,7 +180,8 @@ export class Supervisor {
       throw error;
     }
     for (const link of this.links) link.commit();
-    sockets.commit();
+    for (const listener of sockets.commit())
+      this.#options.log.warn("clients cannot be led to the same worker again", { listener });
     this.#update = update;
     this.config = config;
     this.certificates.commit(config);
