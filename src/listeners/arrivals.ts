@@ -16,7 +16,7 @@ import { ACME_TLS_PROTOCOL, type ChallengeTable } from "../tls/acme/challenges.t
 import type { ListenerTls } from "../tls/listener-tls.ts";
 import { encodeProtocols, type NativeContext } from "../tls/secure-context.ts";
 import { serverNameHandler } from "../tls/server-name.ts";
-import { type Connection, connectionHandlers, plainIp } from "../transport/connection.ts";
+import { type Connection, closeSocket, connectionHandlers, plainIp } from "../transport/connection.ts";
 import type { DeadlineSweep } from "../transport/deadlines.ts";
 import { duplicateDescriptor } from "../transport/listening-socket.ts";
 import { type Origin, plainOrigin } from "../transport/origin.ts";
@@ -238,7 +238,7 @@ export class Arrivals implements PrefaceOwner, PeekOwner, HandshakeOwner {
   #handshaken(socket: Socket<Connection>, done: boolean, error: Error | null): void {
     const connection = socket.data;
     const { tls, cells } = this.#owner.settings;
-    if (!(connection instanceof HandshakeConnection) || tls === undefined) return;
+    if (!(connection instanceof HandshakeConnection) || connection.isSettled || tls === undefined) return;
     if (!done) {
       if (error?.message.includes("HTTP_REQUEST") === true) answerPlainHttp(socket);
       this.handshakeEnded(connection, error?.message ?? "the handshake failed");
@@ -256,7 +256,7 @@ export class Arrivals implements PrefaceOwner, PeekOwner, HandshakeOwner {
     connection.settle();
     this.#forget(connection);
     if (connection.forChallenge) {
-      socket.end();
+      closeSocket(socket);
       return;
     }
     const { metrics } = this.#context;

@@ -23,6 +23,11 @@ export class HandshakeConnection extends Connection {
     this.forChallenge = forChallenge;
   }
 
+  /** It has come to its end, in one way or the other. The runtime tells of a closed connection as of a failed handshake, too. */
+  get isSettled(): boolean {
+    return this.#settled;
+  }
+
   /** Takes the socket away: the handshake is done, or has failed and been dealt with. */
   settle(): ReturnType<Connection["detach"]> {
     this.#settled = true;
