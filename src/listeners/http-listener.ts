@@ -5,7 +5,7 @@ import { ClientConnection, type ListenerState } from "../http/client-connection.
 import type { HttpContext } from "../http/context.ts";
 import { Http2Connection } from "../http/http2/http2-connection.ts";
 import type { ListenerSnapshot } from "../http/snapshot.ts";
-import { closeSocket, type Connection } from "../transport/connection.ts";
+import { type Connection, closeSocket } from "../transport/connection.ts";
 import type { Origin } from "../transport/origin.ts";
 import type { ListenerContext } from "./arrivals.ts";
 import { type ConnectionLimits, StreamListener } from "./stream-listener.ts";
