@@ -229,6 +229,11 @@ describe("a challenge on the port that serves", () => {
     started.dataPath.setChallenges([{ ...challenge, type: "http-01" }]);
     expect(await get("/.well-known/acme-challenge/token")).toBe("token.key");
     expect(await get("/.well-known/acme-challenge/token", "POST")).toBe("routed");
+    if (Bun.which("curl") !== null) {
+      const url = `http://127.0.0.1:${started.port}/.well-known/acme-challenge/token`;
+      const curl = Bun.spawn(["curl", "-s", "--http2-prior-knowledge", url], { stdout: "pipe" });
+      expect(await new Response(curl.stdout).text()).toBe("token.key");
+    }
     expect(await get("/.well-known/acme-challenge/tokens")).toBe("routed");
     expect(await get("/")).toBe("routed");
     started.dataPath.setChallenges([]);

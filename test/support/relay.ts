@@ -16,6 +16,13 @@ export interface RelayOptions {
   readonly early?: boolean;
 }
 
+async function sendPieces(socket: Socket, pieces: readonly Buffer[]): Promise<void> {
+  for (const piece of pieces) {
+    socket.write(piece);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
 export async function startRelay({
   to,
   before,
@@ -33,13 +40,9 @@ export async function startRelay({
     keep(client);
     const header = Buffer.from(before as string, "latin1");
     if (early) upstream.write(header);
-    client.once("data", async (first: Buffer) => {
+    client.once("data", (first: Buffer) => {
       client.pause();
-      for (const piece of cut(early ? first : Buffer.concat([header, first]))) {
-        upstream.write(piece);
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-      client.pipe(upstream);
+      void sendPieces(upstream, cut(early ? first : Buffer.concat([header, first]))).then(() => client.pipe(upstream));
     });
     upstream.pipe(client);
     upstream.on("close", () => client.destroy());
