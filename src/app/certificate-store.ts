@@ -3,18 +3,29 @@
  * those change, made for development, or got from an authority.
  */
 import type { Clock, Timers } from "../base/clock.ts";
+import { EvenkeelError } from "../base/errors.ts";
+import type { Random } from "../base/random.ts";
 import type { Config } from "../config/schema.ts";
+import { tlsOf } from "../listeners/schema.ts";
 import type { Log } from "../observability/log.ts";
+import type { CertificateSample } from "../observability/prometheus.ts";
+import type { ChallengeResponder } from "../tls/acme/challenges.ts";
+import type { AcmeCertificateRequest } from "../tls/acme/manager.ts";
 import { type Certificate, loadCertificate } from "../tls/certificate.ts";
 import { CertificateFiles, type CertificatePaths } from "../tls/certificate-files.ts";
 import { ExpiryWarnings } from "../tls/expiry-warnings.ts";
 import type { CertificateConfig } from "../tls/schema.ts";
 import { createSelfSigned } from "../tls/self-signed.ts";
+import { AcmeCertificates } from "./acme-certificates.ts";
+import { certificateSamples } from "./certificate-samples.ts";
 
 export interface CertificateStoreOptions {
   readonly clock: Clock;
   readonly timers: Timers;
+  readonly random: Random;
   readonly log: Log;
+  /** Shows an authority that names are ours. */
+  readonly responder: ChallengeResponder;
   /** A certificate in use has been replaced: workers must be told. */
   readonly onChange: () => void;
 }
@@ -27,11 +38,14 @@ export class CertificateStore {
   readonly #warnings: ExpiryWarnings;
   /** By their names. Made once, so that a reload does not give clients another one to distrust. */
   readonly #selfSigned = new Map<string, Certificate>();
-  #inUse: readonly Certificate[] = [];
+  readonly #acme: AcmeCertificates;
+  #loaded: Certificates = {};
+  #inUse: Certificates = {};
 
   constructor(options: CertificateStoreOptions) {
     this.#options = options;
     const { clock, timers, log, onChange } = options;
+    this.#acme = new AcmeCertificates(options);
     this.#files = new CertificateFiles({ clock, timers, log, onChange });
     this.#warnings = new ExpiryWarnings({ clock, timers, log });
   }
@@ -39,31 +53,49 @@ export class CertificateStore {
   /** What each listener shows, the default first. Throws an EvenkeelError that names the file that is wrong. */
   load(config: Config): Certificates {
     const written = Object.entries(config.listeners).flatMap(([name, listener]) =>
-      listener.protocol === "udp" || listener.tls === undefined ? [] : [[name, listener.tls.certificates] as const],
+      tlsOf(listener) === undefined ? [] : [[name, tlsOf(listener)?.certificates ?? []] as const],
     );
     this.#files.setFiles(written.flatMap(([, certificates]) => certificates.flatMap(pathsOf)));
     const loaded = Object.fromEntries(
-      written.map(([name, certificates]) => [name, certificates.flatMap((each) => this.#certificate(each))]),
+      written.map(([name, certificates]) => [name, certificates.flatMap((each) => this.#certificate(each, config))]),
     );
-    this.#inUse = Object.values(loaded).flat();
-    this.#warnings.watch(this.#inUse);
+    this.#loaded = loaded;
     return loaded;
   }
 
-  /** For metrics: when each certificate in use expires. */
-  get inUse(): readonly Certificate[] {
-    return this.#inUse;
+  /** What was loaded is served now: from here on certificates are ordered, and their end is watched. */
+  commit(config: Config): void {
+    this.#inUse = this.#loaded;
+    this.#warnings.watch(Object.values(this.#loaded).flat());
+    const requests = acmeRequests(config);
+    const waiting = requests.filter(({ names }) => config.acme && this.#acme.find(config.acme, names) === undefined);
+    for (const { names } of waiting)
+      this.#options.log.warn("a self-signed certificate stands in until one is issued", { names: names.join(" ") });
+    this.#acme.keep(config.acme, requests);
+  }
+
+  /** For metrics: when the certificates of each listener expire. */
+  get samples(): readonly CertificateSample[] {
+    return certificateSamples(this.#inUse);
+  }
+
+  /** Orders no more certificates. */
+  stopOrdering(): void {
+    this.#acme.close();
   }
 
   close(): void {
+    this.#acme.close();
     this.#files.close();
     this.#warnings.close();
   }
 
-  #certificate(config: CertificateConfig): Certificate[] {
-    if ("certificate" in config) return [this.#files.get(pathsOf(config)[0] as CertificatePaths) as Certificate];
-    if ("selfSigned" in config) return [this.#makeSelfSigned(config.selfSigned.names)];
-    return [];
+  #certificate(written: CertificateConfig, { acme }: Config): Certificate[] {
+    if ("certificate" in written) return [this.#files.get(pathsOf(written)[0] as CertificatePaths) as Certificate];
+    if ("selfSigned" in written) return [this.#makeSelfSigned(written.selfSigned.names)];
+    if (acme === undefined) throw new EvenkeelError("a certificate with `acme` needs the `acme` block at the top");
+    const { names } = written.acme;
+    return [this.#acme.find(acme, names) ?? this.#makeSelfSigned(names)];
   }
 
   #makeSelfSigned(names: readonly string[]): Certificate {
@@ -76,6 +108,14 @@ export class CertificateStore {
     this.#selfSigned.set(key, made);
     return made;
   }
+}
+
+/** Every certificate that is to be got, once, also when several listeners show it. */
+function acmeRequests(config: Config): AcmeCertificateRequest[] {
+  const requests = Object.values(config.listeners).flatMap((listener) =>
+    (tlsOf(listener)?.certificates ?? []).flatMap((written) => ("acme" in written ? [written.acme] : [])),
+  );
+  return [...new Map(requests.map((request) => [[...request.names].sort().join(" "), request])).values()];
 }
 
 function pathsOf(config: CertificateConfig): CertificatePaths[] {

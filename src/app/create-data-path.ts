@@ -8,6 +8,7 @@ import type { HttpContext } from "../http/context.ts";
 import { HttpDate } from "../http/http-date.ts";
 import { RequestIds } from "../http/request-id.ts";
 import type { ListenerSnapshot } from "../http/snapshot.ts";
+import type { ListenerContext } from "../listeners/arrivals.ts";
 import { HttpListener } from "../listeners/http-listener.ts";
 import type { ListenerConfig } from "../listeners/schema.ts";
 import { TcpListener } from "../listeners/tcp-listener.ts";
@@ -19,10 +20,12 @@ import { EMPTY_VIEW, type Pool, type PoolView } from "../pools/pool.ts";
 import type { PoolConfig } from "../pools/schema.ts";
 import { WaitQueue } from "../pools/wait-queue.ts";
 import type { TcpSnapshot } from "../tcp/snapshot.ts";
+import { type Challenge, ChallengeTable } from "../tls/acme/challenges.ts";
 import type { ListenerTls } from "../tls/listener-tls.ts";
 import { ByteWriter } from "../transport/byte-writer.ts";
 import { DatagramEngine } from "../transport/datagram-engine.ts";
 import { DeadlineSweep } from "../transport/deadlines.ts";
+import { Peeker } from "../transport/peek.ts";
 import type { UdpSnapshot } from "../udp/snapshot.ts";
 import { ConnectionPool } from "../upstreams/connection-pool.ts";
 import { Endpoint, type EndpointSpec } from "../upstreams/endpoint.ts";
@@ -82,7 +85,7 @@ interface PoolInUse extends Pool {
 
 class WorkerDataPath implements DataPath {
   readonly #options: DataPathOptions;
-  readonly #context: HttpContext;
+  readonly #context: HttpContext & ListenerContext;
   readonly #logTimer: { stop(): void };
   #pools = new Map<string, PoolInUse>();
   #listeners = new Map<string, RunningListener>();
@@ -101,6 +104,8 @@ class WorkerDataPath implements DataPath {
       log,
       metrics: options.metrics.writer(options.worker),
       sweep: new DeadlineSweep(clock, timers),
+      peeker: new Peeker(timers),
+      challenges: new ChallengeTable(() => clock.wallNow()),
       requestIds: new RequestIds(clock),
       date: new HttpDate(clock),
       accessLog: undefined,
@@ -176,6 +181,12 @@ class WorkerDataPath implements DataPath {
     if (inUse !== undefined) this.#applyEndpoints(inUse, endpoints);
   }
 
+  setChallenges(challenges: readonly Challenge[]): void {
+    this.#context.challenges.replace(challenges);
+    for (const listener of this.#listeners.values())
+      if (!(listener instanceof UdpListener)) listener.challengesChanged();
+  }
+
   drain(handedOver: boolean): void {
     this.#context.draining = true;
     for (const listener of this.#listeners.values()) {
@@ -204,6 +215,7 @@ class WorkerDataPath implements DataPath {
       retire(pool.view);
     }
     this.#context.sweep.close();
+    this.#context.peeker.close();
     this.#logTimer.stop();
     await this.#context.accessLog?.close();
     this.#context.accessLog = undefined;

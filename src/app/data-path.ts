@@ -3,6 +3,7 @@
  * The same object serves inside the supervisor when `workers: 0`.
  */
 import type { Config } from "../config/schema.ts";
+import type { Challenge } from "../tls/acme/challenges.ts";
 import type { Certificate } from "../tls/certificate.ts";
 import type { EndpointSpec } from "../upstreams/endpoint.ts";
 
@@ -35,6 +36,8 @@ export interface DataPath {
   abort(): void;
   /** New endpoints of one pool (discovery found a change). Exchanges in flight are not disturbed. */
   replaceEndpoints(pool: string, endpoints: readonly EndpointSpec[]): void;
+  /** These are the answers that an authority may come for now, and no others. */
+  setChallenges(challenges: readonly Challenge[]): void;
   /**
    * Tells keep-alive clients to close after their answer. Goes on accepting until `close`, unless the listening sockets
    * are `handedOver`: then another process takes whoever comes now.

@@ -5,7 +5,7 @@ import type { Supervisor } from "./supervisor.ts";
 import { VERSION } from "./version.ts";
 
 export function metricsText(supervisor: Supervisor, lastReloadGood: boolean): string {
-  const { tables, rows, endpoints, config, generation, restarts, links } = supervisor;
+  const { tables, rows, endpoints, certificates, config, generation, restarts, links } = supervisor;
   const named = (names: readonly string[], of: { get(name: string): number | undefined }) =>
     Object.fromEntries(names.flatMap((name) => (of.get(name) === undefined ? [] : [[name, of.get(name) as number]])));
   const routes = config?.routes.map((route, index) => route.name ?? `route-${index + 1}`) ?? [];
@@ -21,6 +21,7 @@ export function metricsText(supervisor: Supervisor, lastReloadGood: boolean): st
       eligible: tables.endpoints.isEligible(endpoint.row),
       weight: tables.endpoints.weight(endpoint.row),
     })),
+    certificates: certificates.samples,
     version: VERSION,
     generation,
     lastReloadGood,

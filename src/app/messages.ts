@@ -1,4 +1,5 @@
 /** What the supervisor and its workers tell each other. Descriptors travel beside it (transport/descriptor-passing.ts). */
+import type { Challenge } from "../tls/acme/challenges.ts";
 import type { EndpointSpec } from "../upstreams/endpoint.ts";
 import type { WorkerUpdate } from "./data-path.ts";
 
@@ -8,6 +9,8 @@ export type ToWorker =
   | { readonly type: "commit" }
   | { readonly type: "abort" }
   | { readonly type: "endpoints"; readonly pool: string; readonly endpoints: readonly EndpointSpec[] }
+  /** All that are open now. Answered with the same `sequence`. */
+  | { readonly type: "challenges"; readonly sequence: number; readonly challenges: readonly Challenge[] }
   | { readonly type: "drain"; readonly handedOver: boolean }
   | { readonly type: "close" }
   | { readonly type: "reopenLogs" }
@@ -16,6 +19,7 @@ export type ToWorker =
 export type FromWorker =
   | { readonly type: "ready" }
   | { readonly type: "draining" }
+  | { readonly type: "challenges"; readonly sequence: number }
   /** `problem` is "" when it is prepared. */
   | { readonly type: "prepared"; readonly generation: number; readonly problem: string }
   | { readonly type: "pong"; readonly memoryBytes: number };

@@ -2,6 +2,7 @@
 import { formatAddress, type HostPort, parseListenAddress } from "../base/address.ts";
 import { EvenkeelError } from "../base/errors.ts";
 import type { Config } from "../config/schema.ts";
+import { tlsOf } from "../listeners/schema.ts";
 import {
   assertNobodyListens,
   closeDescriptor,
@@ -9,6 +10,8 @@ import {
   openListeningSocket,
   portOf,
 } from "../transport/listening-socket.ts";
+
+import { attachSteering, detachSteering, type Steering } from "../transport/worker-steering.ts";
 
 const LET_GO_MS = 500;
 const LET_GO_STEP_MS = 25;
@@ -18,6 +21,8 @@ interface OpenListener {
   readonly protocol: string;
   /** By worker. */
   readonly descriptors: readonly number[];
+  /** What the kernel was told last; "" when that is not known. */
+  steering: string;
 }
 
 /** Sockets that another evenkeel hands over: by address as written in the configuration, `udp ` before it for UDP. */
@@ -63,6 +68,10 @@ export class ListeningSockets {
         for (const descriptors of this.#inherited.values())
           for (const descriptor of descriptors) closeDescriptor(descriptor);
         this.#inherited.clear();
+        return [...this.#open].flatMap(([name, listener]) => {
+          const wanted = steeringOf(config.listeners[name], listener.descriptors.length);
+          return steer(listener, wanted) ? [] : [name];
+        });
       },
     };
   }
@@ -109,7 +118,7 @@ export class ListeningSockets {
       for (const descriptor of descriptors) closeDescriptor(descriptor);
       throw cannotListen(`listeners.${name}`, parsed, error as Error);
     }
-    return { address, protocol, descriptors };
+    return { address, protocol, descriptors, steering: "" };
   }
 
   /** Workers whose supervisor was killed need a moment to let go: at a start, when nothing waits for us yet, they get it. */
@@ -140,8 +149,31 @@ export function cannotListen(who: string, address: HostPort, cause: Error): Even
 export interface PreparedSockets {
   /** What is new, for one worker, by listener. */
   added(worker: number): Record<string, number>;
-  commit(): void;
+  /** Returns the listeners whose clients the kernel does not want to lead to the same worker. */
+  commit(): string[];
   abort(): void;
+}
+
+/** How the clients of a listener are to be led to the same worker again; undefined when they need not be. */
+function steeringOf(config: Config["listeners"][string] | undefined, sockets: number): Steering | undefined {
+  const tls = tlsOf(config);
+  if (config === undefined || config.protocol === "udp" || tls === undefined) return undefined;
+  if (tls.steering === "off" || sockets < 2) return undefined;
+  if (tls.steering === "on") return { sockets, loopback: true };
+  const manyBehindOne =
+    config.proxyProtocol !== undefined || (config.protocol === "http" && config.trustedProxies.length > 0);
+  return manyBehindOne || !tls.sessionTickets ? undefined : { sockets, loopback: false };
+}
+
+/** The kernel keeps what was set last, with the sockets: that of another evenkeel as well. */
+function steer(listener: OpenListener, wanted: Steering | undefined): boolean {
+  const steering = JSON.stringify(wanted ?? "none");
+  if (listener.steering === steering) return true;
+  listener.steering = steering;
+  const descriptor = listener.descriptors[0] as number;
+  if (wanted !== undefined) return attachSteering(descriptor, wanted);
+  detachSteering(descriptor);
+  return true;
 }
 
 /** TCP and UDP have ports of their own. */

@@ -13,6 +13,7 @@ import type { EndpointSpec } from "../upstreams/endpoint.ts";
 import { MAX_ENDPOINTS } from "../upstreams/endpoint-table.ts";
 import { defaultRouteName } from "./build-action.ts";
 import { CertificateStore } from "./certificate-store.ts";
+import { ChallengeBoard } from "./challenge-board.ts";
 import { createDataPath } from "./create-data-path.ts";
 import type { WorkerUpdate } from "./data-path.ts";
 import { EndpointRegistry } from "./endpoint-registry.ts";
@@ -55,6 +56,7 @@ export class Supervisor {
   config: Config | undefined;
   readonly #options: SupervisorOptions;
   readonly certificates: CertificateStore;
+  readonly #challenges = new ChallengeBoard(() => this.links);
   readonly #sockets: ListeningSockets;
   readonly #memoryDescriptor: number;
   readonly #links: (WorkerLink | undefined)[];
@@ -73,7 +75,15 @@ export class Supervisor {
     this.#links = new Array<WorkerLink | undefined>(Math.max(1, workers)).fill(undefined);
     this.#restartMs = this.#links.map(() => 0);
     this.rows = { listener: this.#rowsOf("listener"), route: this.#rowsOf("route"), pool: this.#rowsOf("pool") };
-    this.certificates = new CertificateStore({ clock, timers, log, onChange: () => this.#reapply() });
+    const responder = this.#challenges;
+    this.certificates = new CertificateStore({
+      clock,
+      timers,
+      random,
+      log,
+      responder,
+      onChange: () => this.#reapply(),
+    });
     this.endpoints = new EndpointRegistry({
       clock,
       timers,
@@ -131,6 +141,7 @@ export class Supervisor {
   /** Finishes what is under way, at most for `drainMs`, then ends all workers. `handedOver`: see DataPath.drain. */
   async stop(drainMs: number, handedOver: boolean): Promise<void> {
     this.draining = true;
+    this.certificates.stopOrdering();
     const until = this.#options.clock.now() + drainMs;
     await Promise.race([Promise.all(this.links.map((link) => link.drain(handedOver))), this.#pause(drainMs)]);
     // On a socket that the other process did not want, clients would wait for nobody.
@@ -169,9 +180,11 @@ export class Supervisor {
       throw error;
     }
     for (const link of this.links) link.commit();
-    sockets.commit();
+    for (const listener of sockets.commit())
+      this.#options.log.warn("clients cannot be led to the same worker again", { listener });
     this.#update = update;
     this.config = config;
+    this.certificates.commit(config);
     this.#keepRows(update);
     this.#pinger ??= this.#options.timers.every(PING_INTERVAL_MS, () => this.#ping());
   }
@@ -272,6 +285,7 @@ export class Supervisor {
     this.#links[worker] = link;
     try {
       await link.prepare(update, this.#sockets.of(worker));
+      await link.setChallenges(this.#challenges.open);
       link.commit();
       if (this.draining) await link.drain(false);
     } catch (error) {

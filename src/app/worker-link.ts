@@ -1,5 +1,6 @@
 /** One worker, as the supervisor sees it: a process of its own, or the data path in this one (`workers: 0`). */
 import { EvenkeelError } from "../base/errors.ts";
+import type { Challenge } from "../tls/acme/challenges.ts";
 import { openDescriptorChannel, sendDescriptors } from "../transport/descriptor-passing.ts";
 import { closeDescriptor } from "../transport/listening-socket.ts";
 import type { EndpointSpec } from "../upstreams/endpoint.ts";
@@ -18,6 +19,8 @@ export interface WorkerLink {
   commit(): void;
   abort(): void;
   replaceEndpoints(pool: string, endpoints: readonly EndpointSpec[]): void;
+  /** Resolves once it shows these answers and no others, or has ended. */
+  setChallenges(challenges: readonly Challenge[]): Promise<void>;
   /** Resolves once it drains: with `handedOver` it accepts nothing from then on. */
   drain(handedOver: boolean): Promise<void>;
   reopenLogs(): void;
@@ -40,6 +43,7 @@ export function localLink(dataPath: DataPath, now: () => number): WorkerLink {
     commit: () => dataPath.commit(),
     abort: () => dataPath.abort(),
     replaceEndpoints: (pool, endpoints) => dataPath.replaceEndpoints(pool, endpoints),
+    setChallenges: async (challenges) => dataPath.setChallenges(challenges),
     drain: async (handedOver) => dataPath.drain(handedOver),
     reopenLogs: () => dataPath.reopenLogs(),
     ping: () => {},
@@ -71,6 +75,9 @@ export class ProcessLink implements WorkerLink {
   readonly #channel: number;
   #prepared: { generation: number; resolve: () => void; reject: (error: Error) => void } | undefined;
   #onDraining: (() => void) | undefined;
+  #sequence = 0;
+  /** By what they wait for. */
+  readonly #challenged = new Map<number, () => void>();
   #exited = false;
 
   constructor(options: ProcessLinkOptions) {
@@ -114,6 +121,15 @@ export class ProcessLink implements WorkerLink {
     this.#send({ type: "endpoints", pool, endpoints });
   }
 
+  setChallenges(challenges: readonly Challenge[]): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#exited) return resolve();
+      const sequence = ++this.#sequence;
+      this.#challenged.set(sequence, resolve);
+      this.#send({ type: "challenges", sequence, challenges });
+    });
+  }
+
   drain(handedOver: boolean): Promise<void> {
     return new Promise((resolve) => {
       if (this.#exited) return resolve();
@@ -154,6 +170,10 @@ export class ProcessLink implements WorkerLink {
     this.lastSignMs = this.#options.now();
     if (message.type === "pong") this.memoryBytes = message.memoryBytes;
     if (message.type === "draining") this.#onDraining?.();
+    if (message.type === "challenges") {
+      this.#challenged.get(message.sequence)?.();
+      this.#challenged.delete(message.sequence);
+    }
     if (message.type !== "prepared" || this.#prepared?.generation !== message.generation) return;
     const { resolve, reject } = this.#prepared;
     this.#prepared = undefined;
@@ -164,6 +184,8 @@ export class ProcessLink implements WorkerLink {
   #onExit(how: string): void {
     this.#exited = true;
     this.#onDraining?.();
+    for (const resolve of this.#challenged.values()) resolve();
+    this.#challenged.clear();
     closeDescriptor(this.#channel);
     this.#prepared?.reject(new EvenkeelError(`the worker ended (${how})`));
     this.#prepared = undefined;

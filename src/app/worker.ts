@@ -52,6 +52,9 @@ function handle(dataPath: DataPath, message: ToWorker): void {
       return dataPath.abort();
     case "endpoints":
       return dataPath.replaceEndpoints(message.pool, message.endpoints);
+    case "challenges":
+      dataPath.setChallenges(message.challenges);
+      return tell({ type: "challenges", sequence: message.sequence });
     case "drain":
       dataPath.drain(message.handedOver);
       return tell({ type: "draining" });

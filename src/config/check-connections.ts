@@ -76,7 +76,7 @@ function checkMatch(match: MatchConfig, path: Path, why: string, error: Report):
       error(
         [...path, key],
         `needs HTTP, but ${why}`,
-        `there are: ${why.endsWith("udp") ? "" : "serverName, alpn, "}clientIp, all, any, not`,
+        `there are: ${why.endsWith("udp") ? "" : "serverName, alpn, clientCertificate, "}clientIp, all, any, not`,
       );
   match.all?.forEach((part, index) => {
     checkMatch(part, [...path, "all", index], why, error);

@@ -13,6 +13,7 @@ import { compileMatch } from "../routing/conditions.ts";
 import { compileRedirect } from "../routing/redirect.ts";
 import type { EndpointConfig } from "../upstreams/schema.ts";
 import { checkConnectionListeners } from "./check-connections.ts";
+import { checkTls } from "./check-tls.ts";
 import type { Path } from "./problems.ts";
 import type { Config } from "./schema.ts";
 
@@ -36,6 +37,7 @@ export function checkReferences(config: Config): Finding[] {
   for (const [index, route] of config.routes.entries()) checkRoute(config, route, ["routes", index], error);
   checkRouteNames(config, error);
   checkConnectionListeners(config, error);
+  checkTls(config, error, warn);
   for (const [name, pool] of Object.entries(config.pools)) checkPool(pool, ["pools", name], error, warn);
   checkUnusedPools(config, warn);
   if (config.accessLog !== false) {

@@ -48,6 +48,7 @@ export function salvage(value: unknown): Salvaged {
     listeners: Object.fromEntries(listeners),
     pools: Object.fromEntries(pools),
     routes,
+    acme: written["acme"] === undefined ? undefined : part(shape.acme, written["acme"], { acceptTerms: true }, "acme"),
     admin: part(shape.admin, written["admin"], {}, "admin"),
     accessLog: part(shape.accessLog, written["accessLog"], {}, "accessLog"),
   };

@@ -1,6 +1,7 @@
 /** A filter: one step applied to requests on their way in and to answers on their way out. */
 import type { z } from "zod";
 import type { ErrorCode } from "../base/errors.ts";
+import type { TlsView } from "../transport/origin.ts";
 
 /** What a filter may know of the exchange. */
 export interface FilterContext {
@@ -9,6 +10,8 @@ export interface FilterContext {
   readonly path: string;
   readonly query: string;
   readonly clientIp: string;
+  /** Undefined when the client does not use TLS. */
+  readonly tls: TlsView | undefined;
   readonly requestId: string;
   readonly route: string;
   /** "" until an endpoint is picked. */

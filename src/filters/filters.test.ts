@@ -8,6 +8,7 @@ const context: FilterContext = {
   path: "/api/users",
   query: "page=2",
   clientIp: "192.0.2.1",
+  tls: undefined,
   requestId: "id-1",
   route: "api",
   endpoint: "10.0.0.1:80",

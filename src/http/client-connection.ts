@@ -5,22 +5,19 @@
 import type { ErrorCode } from "../base/errors.ts";
 import { BAD, type Head, MORE } from "../protocols/http1/head.ts";
 import { inspectRequest } from "../protocols/http1/inspect-request.ts";
-import type { ResponseFraming } from "../protocols/http1/inspect-response.ts";
 import { parseRequestHead } from "../protocols/http1/parse-request.ts";
 import { beginsLikeHttp2 } from "../protocols/http2/frames.ts";
-import { Connection } from "../transport/connection.ts";
 import { NEVER } from "../transport/deadlines.ts";
 import type { Origin } from "../transport/origin.ts";
+import { AnsweringConnection } from "./answering-connection.ts";
 import { BodyPace } from "./body-pace.ts";
-import type { ClientSide, ResponseHead } from "./client-side.ts";
+import type { ClientSide } from "./client-side.ts";
 import type { HttpContext } from "./context.ts";
 import { Exchange } from "./exchange.ts";
 import { abandon, breakOff, handleExchange, refuse } from "./handle-exchange.ts";
 import { releaseHead, takeHead } from "./heads.ts";
 import { ReceivedBytes } from "./received-bytes.ts";
-import { type BodyCoding, type ConnectionLine, writeOwnAnswer, writeResponseHead } from "./response-writer.ts";
 import type { ListenerSnapshot } from "./snapshot.ts";
-import { type WebSocketTunnel, webSocketTunnel } from "./websocket-tunnel.ts";
 
 /** After the last answer, what the client still sends is read and thrown away for this long, so that it gets the answer. */
 const LINGER_MS = 2_000;
@@ -31,10 +28,6 @@ const FINISHED_SENDING_MS = 1_000;
 const HALF_CLOSED_MS = 5_000;
 /** An idle connection that has brought nothing for this long will hardly bring anything in the moment it is closed. */
 const DRAIN_IDLE_MS = 1_000;
-/** Answers up to this size leave in one write with their head. */
-const COALESCE_BYTES = 262_144;
-const CHUNK_END = Buffer.from("\r\n");
-const LAST_CHUNK = Buffer.from("0\r\n\r\n");
 
 /** What a listener gives its connections; `settings` is replaced when a configuration is loaded. */
 export interface ListenerState {
@@ -47,9 +40,8 @@ export interface ListenerState {
 
 type State = "reading" | "exchange" | "tunnel" | "lingering";
 
-export class ClientConnection extends Connection implements ClientSide {
+export class ClientConnection extends AnsweringConnection implements ClientSide {
   readonly origin: Origin;
-  readonly #context: HttpContext;
   readonly #listener: ListenerState;
   #state: State = "reading";
   #requests = 0;
@@ -58,18 +50,14 @@ export class ClientConnection extends Connection implements ClientSide {
   #head: Head | undefined;
   #headStartedMs = 0;
   #exchange: Exchange | undefined;
-  #keepAlive = true;
   #draining = false;
-  #coding: BodyCoding = "as-is";
   #peerEnded = false;
   #pace: BodyPace | undefined;
-  #webSocket: WebSocketTunnel | undefined;
   #lingered = 0;
   #looping = false;
 
   constructor(context: HttpContext, listener: ListenerState, origin: Origin) {
-    super();
-    this.#context = context;
+    super(context);
     this.#listener = listener;
     this.origin = origin;
     this.deadlineMs = context.clock.now() + listener.settings.timeouts.header;
@@ -135,11 +123,11 @@ export class ClientConnection extends Connection implements ClientSide {
   #hasGivenUp(exchange: Exchange): boolean {
     if (exchange.answerBegun) return false;
     if (exchange.stopWaiting !== undefined || !exchange.body.complete) return true;
-    return this.#context.clock.now() - exchange.receivedMs > FINISHED_SENDING_MS;
+    return this.context.clock.now() - exchange.receivedMs > FINISHED_SENDING_MS;
   }
 
   override onClose(): void {
-    this.#context.sweep.remove(this);
+    this.context.sweep.remove(this);
     this.#dropHead();
     const exchange = this.#exchange;
     this.#exchange = undefined;
@@ -160,16 +148,16 @@ export class ClientConnection extends Connection implements ClientSide {
   /** The listener is stopping: busy connections close after their answer, idle ones soon. */
   drain(): void {
     this.#draining = true;
-    this.#keepAlive = false;
+    this.keepAlive = false;
     // Not at once: a request that is on its way right now would be lost.
-    if (this.isIdle) this.deadlineMs = Math.min(this.deadlineMs, this.#context.clock.now() + DRAIN_IDLE_MS);
+    if (this.isIdle) this.deadlineMs = Math.min(this.deadlineMs, this.context.clock.now() + DRAIN_IDLE_MS);
   }
 
   /** There is no time left: both sides of a WebSocket are told why, where that is possible. */
   closeNow(): void {
-    const goodbye = this.#webSocket?.closeForEndpoint(this.#context.random);
+    const goodbye = this.webSocket?.closeForEndpoint(this.context.random);
     if (goodbye !== undefined) this.#exchange?.attempt?.onRequestBody(goodbye, 0, goodbye.length);
-    const farewell = this.congested ? undefined : this.#webSocket?.closeForClient();
+    const farewell = this.congested ? undefined : this.webSocket?.closeForClient();
     if (farewell !== undefined) this.send(farewell, 0, farewell.length, false);
     this.close();
   }
@@ -206,7 +194,7 @@ export class ClientConnection extends Connection implements ClientSide {
     const { settings } = this.#listener;
     if (this.#head === undefined) {
       this.#head = takeHead(bytes, start);
-      this.#headStartedMs = this.#context.clock.now();
+      this.#headStartedMs = this.context.clock.now();
       this.deadlineMs = this.#headStartedMs + settings.timeouts.header;
     }
     const head = this.#head;
@@ -231,8 +219,8 @@ export class ClientConnection extends Connection implements ClientSide {
     this.#requests++;
     const persistent =
       head.minorVersion === 1 ? !head.connectionClose : head.connectionKeepAlive && !head.connectionClose;
-    this.#keepAlive =
-      persistent && !this.#draining && !this.#context.draining && this.#requests < settings.maxRequestsPerConnection;
+    this.keepAlive =
+      persistent && !this.#draining && !this.context.draining && this.#requests < settings.maxRequestsPerConnection;
 
     if (exchange.form === "bad") return this.#refuseExchange(exchange, "E_BAD_TARGET", end);
     if (exchange.form === "authority") return this.#refuseExchange(exchange, "E_CONNECT_REFUSED", end);
@@ -252,7 +240,7 @@ export class ClientConnection extends Connection implements ClientSide {
   }
 
   #newExchange(head: Head, startedMs: number): Exchange {
-    const exchange = new Exchange(this.#context, this.#listener.settings, this, head, startedMs);
+    const exchange = new Exchange(this.context, this.#listener.settings, this, head, startedMs);
     this.#exchange = exchange;
     this.#state = "exchange";
     return exchange;
@@ -265,7 +253,7 @@ export class ClientConnection extends Connection implements ClientSide {
     const stop = body.consume(bytes, 0, bytes.length);
     if (body.problem !== undefined) return breakOff(exchange, body.problem);
     if (!wasComplete) {
-      const now = this.#context.clock.now();
+      const now = this.context.clock.now();
       exchange.nowMs = now;
       if (body.complete) exchange.receivedMs = now;
       else if (this.#pace?.isTooSlow(body.received, exchange.settings.limits.bodyRate, now) === true)
@@ -301,13 +289,13 @@ export class ClientConnection extends Connection implements ClientSide {
     this.#head = undefined;
     const exchange = this.#newExchange(head, this.#headStartedMs);
     exchange.body.complete = false;
-    exchange.nowMs = this.#context.clock.now();
-    this.#keepAlive = false;
+    exchange.nowMs = this.context.clock.now();
+    this.keepAlive = false;
     refuse(exchange, code);
   }
 
   #refuseExchange(exchange: Exchange, code: ErrorCode, end: number): number {
-    this.#keepAlive = false;
+    this.keepAlive = false;
     exchange.body.complete = false;
     refuse(exchange, code);
     return end;
@@ -327,94 +315,25 @@ export class ClientConnection extends Connection implements ClientSide {
 
   // ---- Writing answers (ClientSide)
 
-  takesChunks(framing: ResponseFraming): boolean {
-    return framing === "chunked" && this.#exchange?.head.minorVersion === 1;
+  protected override get current(): Exchange | undefined {
+    return this.#exchange;
   }
 
-  sendHead(response: ResponseHead, body: Buffer, start: number, end: number): void {
-    const exchange = this.#exchange as Exchange;
-    const { writer, date } = this.#context;
-    const { framing, head } = response;
-    const isTunnel = head.status === 101;
-    const isOld = exchange.head.minorVersion === 0;
-    this.#coding = framing === "close" && !isOld ? "chunk" : "as-is";
-    // A body that ends with the connection, or one that was announced and will never be read, cannot be followed.
-    if (isOld && (framing === "close" || framing === "chunked")) this.#keepAlive = false;
-    if (exchange.head.expectContinue && !exchange.body.complete) this.#keepAlive = false;
-    if (this.#context.draining) this.#keepAlive = false;
-    writeResponseHead(
-      writer,
-      response,
-      { coding: this.#coding, keepsChunks: this.takesChunks(framing) },
-      isTunnel ? "" : this.#connectionLine(exchange),
-      (head.hasDate ? "" : date.line()) + exchange.settings.hstsLine,
-    );
-    exchange.headBytesOut += writer.length;
-    if (isTunnel) {
-      this.#state = "tunnel";
-      this.#webSocket = webSocketTunnel(head);
-      this.#webSocket?.fromEndpoint(body, start, end);
-    }
-
-    if (this.#coding === "chunk" && end > start) {
-      this.#send(writer.bytes, 0, writer.length, true);
-      this.sendBody(body, start, end);
-    } else if (writer.length + end - start <= COALESCE_BYTES) {
-      writer.copy(body, start, end);
-      this.#send(writer.bytes, 0, writer.length, true);
-    } else {
-      this.#send(writer.bytes, 0, writer.length, true);
-      this.#send(body, start, end, false);
-    }
+  protected override beginTunnel(): void {
+    this.#state = "tunnel";
   }
 
-  sendBody(bytes: Buffer, start: number, end: number): void {
-    if (start === end) return;
-    this.#webSocket?.fromEndpoint(bytes, start, end);
-    if (this.#coding === "as-is") return this.#send(bytes, start, end, false);
-    const size = Buffer.from(`${(end - start).toString(16)}\r\n`);
-    this.#send(size, 0, size.length, false);
-    this.#send(bytes, start, end, false);
-    this.#send(CHUNK_END, 0, CHUNK_END.length, false);
-  }
-
-  sendInterim(head: Head): void {
-    const { writer } = this.#context;
-    const interim = { head, framing: "none", appended: "" } as const;
-    writeResponseHead(writer, interim, { coding: "as-is", keepsChunks: false }, "", "");
-    (this.#exchange as Exchange).headBytesOut += writer.length;
-    this.#send(writer.bytes, 0, writer.length, true);
-  }
-
-  /** Only clients that speak HTTP/1.0 do not take chunks, and they know no trailers. */
-  sendTrailers(): void {}
-
-  sendOwn(status: number, headers: string, body: string): void {
-    const exchange = this.#exchange as Exchange;
-    const { writer, date } = this.#context;
-    if (!exchange.body.complete) this.#keepAlive = false;
-    const answer = { status, headers, body, withBody: !exchange.isHeadRequest };
-    const bodyBytes = writeOwnAnswer(
-      writer,
-      answer,
-      this.#connectionLine(exchange),
-      date.line() + exchange.settings.hstsLine,
-    );
-    exchange.headBytesOut += writer.length - bodyBytes;
-    this.#coding = "as-is";
-    this.#send(writer.bytes, 0, writer.length, true);
+  protected override stalled(): void {
+    this.deadlineMs = this.#writeDeadline();
   }
 
   answered(): void {
     const exchange = this.#exchange as Exchange;
     this.#exchange = undefined;
-    if (this.#coding === "chunk") {
-      this.#coding = "as-is";
-      this.send(LAST_CHUNK, 0, LAST_CHUNK.length, false);
-    }
+    this.endBody();
     if (!this.isOpen) return;
     if (this.#state === "tunnel") return this.#closeAfterSending();
-    if (!this.#keepAlive || this.#peerEnded || !exchange.body.complete) return this.#endConnection(exchange);
+    if (!this.keepAlive || this.#peerEnded || !exchange.body.complete) return this.#endConnection(exchange);
     this.#state = "reading";
     // Answers to requests sent ahead must not pile up here: the next one is read when this answer has been taken.
     if (this.congested) {
@@ -426,7 +345,7 @@ export class ClientConnection extends Connection implements ClientSide {
   /** Between two requests: the next one may come, or has already. */
   #readOn(): void {
     const { idle } = this.#listener.settings.timeouts;
-    this.deadlineMs = this.#context.clock.now() + (this.#draining ? Math.min(idle, DRAIN_IDLE_MS) : idle);
+    this.deadlineMs = this.context.clock.now() + (this.#draining ? Math.min(idle, DRAIN_IDLE_MS) : idle);
     this.#resumeReading();
     if (!this.#looping) this.#readWaiting();
   }
@@ -453,25 +372,13 @@ export class ClientConnection extends Connection implements ClientSide {
   }
 
   #passOn(bytes: Buffer): void {
-    this.#webSocket?.fromClient(bytes, 0, bytes.length);
+    this.webSocket?.fromClient(bytes, 0, bytes.length);
     this.#exchange?.attempt?.onRequestBody(bytes, 0, bytes.length);
   }
 
   #readWaiting(): void {
     const received = this.#received.take();
     if (received !== undefined) this.#readFrom(received, 0, received.length);
-  }
-
-  #connectionLine(exchange: Exchange): ConnectionLine {
-    if (!this.#keepAlive) return "Connection: close\r\n";
-    return exchange.head.minorVersion === 0 ? "Connection: keep-alive\r\n" : "";
-  }
-
-  #send(bytes: Buffer, start: number, end: number, reused: boolean): void {
-    if (this.#exchange !== undefined) this.#exchange.bytesOut += end - start;
-    const wasCongested = this.congested;
-    this.send(bytes, start, end, reused);
-    if (this.congested && !wasCongested) this.deadlineMs = this.#writeDeadline();
   }
 
   /** Ends the connection so that the client gets the whole answer, even while it is still sending. */
@@ -485,7 +392,7 @@ export class ClientConnection extends Connection implements ClientSide {
   #closeAfterSending(): void {
     this.#state = "lingering";
     this.#received.clear();
-    this.deadlineMs = this.congested ? this.#writeDeadline() : this.#context.clock.now() + LINGER_MS;
+    this.deadlineMs = this.congested ? this.#writeDeadline() : this.context.clock.now() + LINGER_MS;
     this.finishSending();
     this.#resumeReading();
   }
@@ -493,30 +400,30 @@ export class ClientConnection extends Connection implements ClientSide {
   // ---- Time
 
   #pauseReading(): void {
-    this.#pace?.pause(this.#context.clock.now());
+    this.#pace?.pause(this.context.clock.now());
     this.pause();
   }
 
   #resumeReading(): void {
     if (!this.isPaused) return;
-    this.#pace?.resume(this.#context.clock.now());
+    this.#pace?.resume(this.context.clock.now());
     this.resume();
     this.#armDeadline();
   }
 
   #writeDeadline(): number {
-    return this.#context.clock.now() + this.#listener.settings.timeouts.write;
+    return this.context.clock.now() + this.#listener.settings.timeouts.write;
   }
 
   /** Which silence is the client's fault, and how long it may last. */
   #armDeadline(): void {
     const exchange = this.#exchange;
     if (this.congested) this.deadlineMs = this.#writeDeadline();
-    else if (this.#state === "lingering") this.deadlineMs = this.#context.clock.now() + LINGER_MS;
+    else if (this.#state === "lingering") this.deadlineMs = this.context.clock.now() + LINGER_MS;
     else if (this.#state !== "exchange" || exchange === undefined) return;
     else if (!exchange.body.complete && !this.isPaused)
-      this.deadlineMs = this.#context.clock.now() + exchange.settings.timeouts.body;
-    else if (this.#peerEnded && !exchange.answerBegun) this.deadlineMs = this.#context.clock.now() + HALF_CLOSED_MS;
+      this.deadlineMs = this.context.clock.now() + exchange.settings.timeouts.body;
+    else if (this.#peerEnded && !exchange.answerBegun) this.deadlineMs = this.context.clock.now() + HALF_CLOSED_MS;
     // One that reads on while it has nothing to say is as good as any other; writing to one that is gone shows it.
     else this.deadlineMs = NEVER;
   }

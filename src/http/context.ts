@@ -4,6 +4,7 @@ import type { Random } from "../base/random.ts";
 import type { AccessLog } from "../observability/access-log.ts";
 import type { Log } from "../observability/log.ts";
 import type { MetricsWriter } from "../observability/metrics-table.ts";
+import type { ChallengeTable } from "../tls/acme/challenges.ts";
 import type { ByteWriter } from "../transport/byte-writer.ts";
 import type { DeadlineSweep } from "../transport/deadlines.ts";
 import type { HttpDate } from "./http-date.ts";
@@ -15,6 +16,8 @@ export interface HttpContext {
   readonly metrics: MetricsWriter;
   readonly sweep: DeadlineSweep;
   readonly log: Log;
+  /** What an authority may ask for, to see that a name is ours. */
+  readonly challenges: ChallengeTable;
   readonly requestIds: RequestIds;
   readonly date: HttpDate;
   /** Undefined when the access log is off. Replaced by a reload. */

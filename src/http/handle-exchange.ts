@@ -15,7 +15,7 @@ import type { Exchange } from "./exchange.ts";
 import { finish } from "./finish.ts";
 import { dropReplacedHeaders } from "./forward-request.ts";
 import { keyOf } from "./request-key.ts";
-import { respondWithError, respondWithFixed, respondWithRedirect } from "./respond.ts";
+import { respondToChallenge, respondWithError, respondWithFixed, respondWithRedirect } from "./respond.ts";
 import type { Route } from "./snapshot.ts";
 
 /** The phases of an exchange, in order. docs/request-lifecycle.md describes each of them. */
@@ -25,6 +25,7 @@ export const PHASES = ["match", "filter", "act", "pick", "send", "relay", "retry
 const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
 
 export function handleExchange(exchange: Exchange): void {
+  if (exchange.context.challenges.openHttp > 0 && respondToChallenge(exchange)) return complete(exchange);
   const route = exchange.settings.router.match(exchange);
   if (route === undefined) return refuse(exchange, "E_NO_ROUTE");
   if (route === AMBIGUOUS) return refuse(exchange, "E_AMBIGUOUS_PATH");

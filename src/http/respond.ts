@@ -41,6 +41,14 @@ export function respondWithFixed(exchange: Exchange, answer: OwnAnswer): void {
   exchange.client.sendOwn(answer.status, answer.headers, answer.body);
 }
 
+/** Answers an authority that looks whether a name is ours (RFC 8555 section 8.3); false when that is not what is asked. */
+export function respondToChallenge(exchange: Exchange): boolean {
+  const answer = exchange.method === "GET" ? exchange.context.challenges.httpAnswer(exchange.path) : undefined;
+  if (answer === undefined) return false;
+  respondWithFixed(exchange, { status: 200, headers: "Content-Type: application/octet-stream\r\n", body: answer });
+  return true;
+}
+
 export function respondWithRedirect(exchange: Exchange, status: number, location: string): void {
   exchange.status = status;
   exchange.client.sendOwn(status, `Location: ${location}\r\nContent-Type: text/plain\r\n`, `${reasonPhrase(status)}\n`);

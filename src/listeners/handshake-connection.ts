@@ -1,5 +1,6 @@
 /** A connection in the middle of its TLS handshake: bounded in time, and refused in words the other side understands. */
 import { Connection } from "../transport/connection.ts";
+import type { Origin } from "../transport/origin.ts";
 
 export interface HandshakeOwner {
   /** It was closed, or took too long. */
@@ -7,15 +8,24 @@ export interface HandshakeOwner {
 }
 
 export class HandshakeConnection extends Connection {
-  readonly ip: string;
+  /** Who it is for, but for what the handshake will tell. */
+  readonly origin: Origin;
+  /** An authority that looks whether a name is ours: it wants the handshake and nothing else. */
+  readonly forChallenge: boolean;
   readonly #owner: HandshakeOwner;
   #settled = false;
 
-  constructor(owner: HandshakeOwner, ip: string, deadlineMs: number) {
+  constructor(owner: HandshakeOwner, origin: Origin, deadlineMs: number, forChallenge = false) {
     super();
     this.#owner = owner;
-    this.ip = ip;
+    this.origin = origin;
     this.deadlineMs = deadlineMs;
+    this.forChallenge = forChallenge;
+  }
+
+  /** It has come to its end, in one way or the other. The runtime tells of a closed connection as of a failed handshake, too. */
+  get isSettled(): boolean {
+    return this.#settled;
   }
 
   /** Takes the socket away: the handshake is done, or has failed and been dealt with. */

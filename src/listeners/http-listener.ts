@@ -7,8 +7,9 @@ import { Http2Connection } from "../http/http2/http2-connection.ts";
 import { errorAnswer } from "../http/respond.ts";
 import { writeOwnAnswer } from "../http/response-writer.ts";
 import type { ListenerSnapshot } from "../http/snapshot.ts";
-import type { Connection } from "../transport/connection.ts";
+import { type Connection, closeSocket } from "../transport/connection.ts";
 import type { Origin } from "../transport/origin.ts";
+import type { ListenerContext } from "./arrivals.ts";
 import { type ConnectionLimits, StreamListener } from "./stream-listener.ts";
 
 /** Nothing has been read: the answer that every request would get. */
@@ -23,7 +24,7 @@ export class HttpListener extends StreamListener<HttpClient, ListenerSnapshot> i
     descriptor: number,
     settings: ListenerSnapshot,
     limits: ConnectionLimits,
-    context: HttpContext,
+    context: HttpContext & ListenerContext,
     counters: SharedCounters,
   ) {
     super(descriptor, settings, limits, context, counters);
@@ -61,12 +62,12 @@ export class HttpListener extends StreamListener<HttpClient, ListenerSnapshot> i
   protected override reject(socket: Socket<Connection>): void {
     // Words of HTTP/1.1 mean nothing to a client of HTTP/2.
     if ((socket as { alpnProtocol?: unknown }).alpnProtocol === "h2") {
-      socket.end();
+      closeSocket(socket);
       return;
     }
     const { writer, date } = this.#context;
     writeOwnAnswer(writer, { ...BUSY, withBody: true }, "Connection: close\r\n", date.line());
     socket.write(writer.bytes, 0, writer.length);
-    socket.end();
+    closeSocket(socket);
   }
 }

@@ -1,7 +1,7 @@
 /** A listener: an address, port and protocol that clients connect to. */
 import { z } from "zod";
 import { byteSize, duration } from "../base/schema.ts";
-import { listenerTlsSchema } from "../tls/schema.ts";
+import { type ListenerTlsConfig, listenerTlsSchema } from "../tls/schema.ts";
 
 const common = {
   address: z.string().min(1).describe("Where to listen: `:8080` (all addresses), `127.0.0.1:8080`, `[::1]:8080`."),
@@ -156,3 +156,8 @@ export type ListenerConfig = z.output<typeof listenerSchema>;
 export type HttpListenerConfig = z.output<typeof http>;
 export type TcpListenerConfig = z.output<typeof tcp>;
 export type UdpListenerConfig = z.output<typeof udp>;
+
+/** The TLS of a listener; undefined when it has none, or its protocol none that we speak. */
+export function tlsOf(listener: ListenerConfig | undefined): ListenerTlsConfig | undefined {
+  return listener === undefined || listener.protocol === "udp" ? undefined : listener.tls;
+}

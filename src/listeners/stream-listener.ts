@@ -1,46 +1,17 @@
 /** What TCP and HTTP listeners share: accepting, and limits on the number of connections that hold over all workers. */
 import type { Socket, TCPSocketListener } from "bun";
-import type { Clock } from "../base/clock.ts";
-import type { NetworkSet } from "../base/ip.ts";
 import { type CounterKey, counterKey, type SharedCounters } from "../base/shared-counters.ts";
-import type { Log } from "../observability/log.ts";
-import { LISTENER, type MetricsWriter } from "../observability/metrics-table.ts";
-import type { ProxyHeader } from "../protocols/proxy-protocol/header.ts";
-import { type ListenerTls, listensAlike } from "../tls/listener-tls.ts";
-import { serverNameHandler } from "../tls/server-name.ts";
-import { type Connection, connectionHandlers, plainIp } from "../transport/connection.ts";
-import type { DeadlineSweep } from "../transport/deadlines.ts";
-import { closeDescriptor, duplicateDescriptor } from "../transport/listening-socket.ts";
-import { type Origin, plainOrigin } from "../transport/origin.ts";
-import { HandshakeConnection, type HandshakeOwner } from "./handshake-connection.ts";
-import { PrefaceConnection, type PrefaceOwner } from "./preface-connection.ts";
-import { answerPlainHttp, tlsViewOf } from "./tls-socket.ts";
+import { LISTENER } from "../observability/metrics-table.ts";
+import { listensAlike } from "../tls/listener-tls.ts";
+import type { Connection } from "../transport/connection.ts";
+import { closeDescriptor } from "../transport/listening-socket.ts";
+import type { Origin } from "../transport/origin.ts";
+import { type ArrivalOwner, type ArrivalSettings, Arrivals, type ListenerContext } from "./arrivals.ts";
 
 export interface ConnectionLimits {
   /** Over all workers; likewise the next. */
   readonly maxConnections: number;
   readonly maxConnectionsPerClient: number;
-}
-
-export interface ListenerContext {
-  readonly log: Log;
-  readonly clock: Clock;
-  readonly metrics: MetricsWriter;
-  readonly sweep: DeadlineSweep;
-}
-
-interface Settings {
-  readonly name: string;
-  readonly tls: ListenerTls | undefined;
-  readonly proxyProtocol: ProxyProtocolSettings | undefined;
-  /** First cell of the listener's row in the metrics. */
-  readonly cells: number;
-}
-
-/** Who must send a PROXY protocol header, and how long that may take. */
-export interface ProxyProtocolSettings {
-  readonly from: NetworkSet;
-  readonly timeoutMs: number;
 }
 
 interface Counted {
@@ -49,11 +20,9 @@ interface Counted {
 }
 
 const MAX_KEYS = 4_096;
-/** Connections that have not shown yet who they are; per worker. */
-const MAX_BEGINNING = 8_192;
 
-export abstract class StreamListener<Accepted extends Connection, Snapshot extends Settings>
-  implements PrefaceOwner, HandshakeOwner
+export abstract class StreamListener<Accepted extends Connection, Snapshot extends ArrivalSettings>
+  implements ArrivalOwner
 {
   settings: Snapshot;
   readonly #context: ListenerContext;
@@ -62,10 +31,11 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
   readonly #keys = new Map<string, CounterKey>();
   readonly #open = new Map<Accepted, Counted>();
   /** Accepted, but still showing who they are. */
-  readonly #beginning = new Set<PrefaceConnection | HandshakeConnection>();
+  readonly #arrivals: Arrivals;
   /** Kept beside the one that accepts, so that accepting can begin anew with other certificates. */
   readonly #descriptor: number;
   #server: TCPSocketListener<Connection>;
+  #acceptsTls: boolean;
   #stopped = false;
   #limits: ConnectionLimits;
   /** False between prepare and commit: what is accepted meanwhile waits unread. */
@@ -85,23 +55,9 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
     this.#counters = counters;
     this.#listenerKey = counterKey(`listener ${settings.name}`);
     this.#descriptor = descriptor;
-    this.#server = this.#listen();
-  }
-
-  #listen(): TCPSocketListener<Connection> {
-    const { tls } = this.settings;
-    const handlers = {
-      ...connectionHandlers,
-      open: (socket: Socket<Connection>) => this.#accept(socket),
-      ...(tls !== undefined && {
-        serverName: serverNameHandler(() => (this.settings.tls ?? tls).selector),
-        handshake: (socket: Socket<Connection>, done: boolean, error: Error | null) =>
-          this.#handshaken(socket, done, error),
-      }),
-    };
-    // The types do not know `fd`, which takes over a listening socket.
-    const options = { fd: duplicateDescriptor(this.#descriptor), allowHalfOpen: true, socket: handlers };
-    return Bun.listen<Connection>((tls === undefined ? options : { ...options, tls: tls.options }) as never);
+    this.#arrivals = new Arrivals(this, context);
+    this.#acceptsTls = this.#arrivals.acceptsTls;
+    this.#server = this.#arrivals.listen(descriptor);
   }
 
   protected abstract create(origin: Origin): Accepted;
@@ -126,18 +82,29 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
     const listensOn = listensAlike(this.settings.tls, settings.tls);
     this.settings = settings;
     this.#limits = limits;
-    if (!listensOn) {
-      // The new one first: connections that wait are then accepted by the one or the other.
-      const before = this.#server;
-      this.#server = this.#listen();
-      before.stop(false);
-    }
+    this.#listenAnew(listensOn);
     if (this.#serving) return;
     this.#serving = true;
     for (const connection of [...this.#open.keys()]) {
       connection.resume();
       this.begin(connection);
     }
+  }
+
+  /** Challenges have been opened or closed: while some are open, connections are looked at before TLS begins. */
+  challengesChanged(): void {
+    this.#listenAnew(true);
+  }
+
+  /** Accepts in another way from now on, if that is needed. */
+  #listenAnew(sameTls: boolean): void {
+    const { acceptsTls } = this.#arrivals;
+    if (this.#stopped || (acceptsTls === this.#acceptsTls && (sameTls || !acceptsTls))) return;
+    this.#acceptsTls = acceptsTls;
+    // The new one first: connections that wait are then accepted by the one or the other.
+    const before = this.#server;
+    this.#server = this.#arrivals.listen(this.#descriptor);
+    before.stop(false);
   }
 
   /** Asks all connections to come to an end; goes on accepting. */
@@ -154,7 +121,7 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
   }
 
   closeConnections(): void {
-    for (const beginning of [...this.#beginning]) beginning.abort();
+    this.#arrivals.abort();
     for (const connection of [...this.#open.keys()]) this.closeConnection(connection);
   }
 
@@ -180,83 +147,9 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
     this.#context.metrics.add(this.settings.cells + LISTENER.open, -1);
   }
 
-  /** The PROXY header is there: from here on it is as if the client itself had connected. */
-  prefaceRead(preface: PrefaceConnection, header: ProxyHeader, rest: Buffer): void {
-    this.#forget(preface);
-    const socket = preface.detach();
-    if (socket === undefined) return;
-    const { addresses, tlvs } = header;
-    const told =
-      addresses === undefined
-        ? undefined
-        : {
-            client: { ip: addresses.sourceIp, port: addresses.sourcePort },
-            local: { ip: addresses.destinationIp, port: addresses.destinationPort },
-          };
-    const connection = this.#admit(socket, { clientIp: told?.client.ip ?? preface.ip, told, tlvs, tls: undefined });
-    if (rest.length > 0) connection?.onData(rest);
-  }
-
-  prefaceFailed(preface: PrefaceConnection, reason: string): void {
-    this.#forget(preface);
-    this.#context.metrics.add(this.settings.cells + LISTENER.rejected, 1);
-    this.#context.log.warn("connection refused", { listener: this.settings.name, from: preface.ip, reason });
-  }
-
-  handshakeEnded(connection: HandshakeConnection, reason: string): void {
-    this.#forget(connection);
-    this.#context.metrics.add(this.settings.cells + LISTENER.rejected, 1);
-    this.#context.log.debug("handshake failed", { listener: this.settings.name, from: connection.ip, reason });
-  }
-
-  #accept(socket: Socket<Connection>): void {
-    const ip = plainIp(socket.remoteAddress);
-    const { proxyProtocol, tls } = this.settings;
-    const now = this.#context.clock.now();
-    if (tls !== undefined) this.#begin(socket, new HandshakeConnection(this, ip, now + tls.handshakeTimeoutMs));
-    else if (proxyProtocol?.from.has(ip) === true)
-      this.#begin(socket, new PrefaceConnection(this, ip, now + proxyProtocol.timeoutMs));
-    else this.#admit(socket, plainOrigin(ip));
-  }
-
-  #begin(socket: Socket<Connection>, connection: PrefaceConnection | HandshakeConnection): void {
-    if (this.#beginning.size >= MAX_BEGINNING) {
-      this.#context.metrics.add(this.settings.cells + LISTENER.rejected, 1);
-      socket.terminate();
-      return;
-    }
-    this.#beginning.add(connection);
-    socket.data = connection;
-    connection.attach(socket);
-    this.#context.sweep.add(connection);
-  }
-
-  #forget(connection: PrefaceConnection | HandshakeConnection): void {
-    this.#beginning.delete(connection);
-    this.#context.sweep.remove(connection);
-  }
-
-  #handshaken(socket: Socket<Connection>, done: boolean, error: Error | null): void {
-    const connection = socket.data;
-    const { tls } = this.settings;
-    if (!(connection instanceof HandshakeConnection) || tls === undefined) return;
-    if (!done) {
-      if (error?.message.includes("HTTP_REQUEST") === true) answerPlainHttp(socket);
-      this.handshakeEnded(connection, error?.message ?? "the handshake failed");
-      connection.settle();
-      socket.terminate();
-      return;
-    }
-    const view = tlsViewOf(socket, tls.asksForCertificate);
-    // The runtime closes by itself after this handler, when the certificate is not good.
-    if (tls.options.rejectUnauthorized && view.clientCertificate?.verified !== true) {
-      this.handshakeEnded(connection, `client certificate: ${view.clientCertificate?.failure ?? "none was shown"}`);
-      connection.settle();
-      return;
-    }
-    connection.settle();
-    this.#forget(connection);
-    this.#admit(socket, { ...plainOrigin(connection.ip), tls: view });
+  arrived(socket: Socket<Connection>, origin: Origin, rest: Buffer | undefined): void {
+    const connection = this.#admit(socket, origin);
+    if (rest !== undefined && rest.length > 0) connection?.onData(rest);
   }
 
   /** Counts the connection in and lets it begin; undefined when there is no room for it. */

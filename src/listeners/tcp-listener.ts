@@ -6,6 +6,7 @@ import type { TcpSnapshot } from "../tcp/snapshot.ts";
 import { TcpConnection, type TcpListenerState } from "../tcp/tcp-connection.ts";
 import type { Connection } from "../transport/connection.ts";
 import type { Origin } from "../transport/origin.ts";
+import type { ListenerContext } from "./arrivals.ts";
 import { type ConnectionLimits, StreamListener } from "./stream-listener.ts";
 
 export class TcpListener extends StreamListener<TcpConnection, TcpSnapshot> implements TcpListenerState {
@@ -15,7 +16,7 @@ export class TcpListener extends StreamListener<TcpConnection, TcpSnapshot> impl
     descriptor: number,
     settings: TcpSnapshot,
     limits: ConnectionLimits,
-    context: TcpContext,
+    context: TcpContext & ListenerContext,
     counters: SharedCounters,
   ) {
     super(descriptor, settings, limits, context, counters);

@@ -11,6 +11,7 @@ interface HandshakenSocket extends AuthenticatedSocket {
   readonly fd: number;
   getServername(): string | undefined;
   getTLSVersion(): string;
+  isSessionReused(): boolean;
 }
 
 const MSG_DONTWAIT = 0x40;
@@ -29,6 +30,26 @@ export function tlsViewOf(socket: Socket<Connection>, asksForCertificate: boolea
     version: handshaken.getTLSVersion(),
     clientCertificate: asksForCertificate ? clientCertificateOf(handshaken) : undefined,
   };
+}
+
+/** Whether the client has come back with a session from before, and was spared most of the handshake. */
+export function wasResumed(socket: Socket<Connection>): boolean {
+  return (socket as unknown as HandshakenSocket).isSessionReused();
+}
+
+/**
+ * Begins TLS, as the server, on a socket that was accepted plain and of which nothing has been read. Returns the socket to
+ * go on with, with `connection` as its data; the plain one goes on telling its handlers of the ciphertext, for nobody.
+ */
+export function beginTls(
+  socket: Socket<Connection>,
+  connection: Connection,
+  { tls, handlers }: { readonly tls: object; readonly handlers: object },
+): Socket<Connection> {
+  const options = { data: connection, tls: { ...tls, isServer: true }, socket: handlers };
+  const [, encrypted] = socket.upgradeTLS(options as never) as unknown as [unknown, Socket<Connection>];
+  socket.data = undefined as never;
+  return encrypted;
 }
 
 const BODY = "400 Bad Request: this port speaks HTTPS; use https:// in the address.\n";

@@ -34,6 +34,14 @@ export interface AccessRecord {
   readonly requestId: string;
   readonly userAgent: string;
   readonly referer: string;
+  /** Undefined when the client does not use TLS. `version` is "" when TLS is passed through. */
+  readonly tls: AccessTls | undefined;
+}
+
+export interface AccessTls {
+  readonly version: string;
+  readonly serverName: string;
+  readonly clientCertificate: { readonly verified: boolean; readonly subject: string } | undefined;
 }
 
 type Format = (record: AccessRecord) => string;
@@ -73,7 +81,15 @@ const FIELDS: Readonly<Record<string, Format>> = {
   requestId: (record) => escapeText(record.requestId),
   userAgent: (record) => escapeText(record.userAgent),
   referer: (record) => escapeText(record.referer),
+  tlsVersion: (record) => record.tls?.version ?? "",
+  serverName: (record) => escapeText(record.tls?.serverName ?? ""),
+  clientSubject: (record) => escapeText(verifiedSubject(record)),
 };
+
+/** What an unverified certificate says is worth nothing, in logs as well. */
+function verifiedSubject({ tls }: AccessRecord): string {
+  return tls?.clientCertificate?.verified === true ? tls.clientCertificate.subject : "";
+}
 
 function compileTemplate(template: string): Format {
   const parts = template.split(/(\{[A-Za-z]+\})/).filter((part) => part !== "");
@@ -106,7 +122,17 @@ function jsonFormat(record: AccessRecord): string {
     line += `,"datagramsIn":${record.datagramsIn},"datagramsOut":${record.datagramsOut}`;
   line += `,"attempts":${record.attempts}`;
   line += `,"connectMs":${milliseconds(record.connectMs)},"firstByteMs":${milliseconds(record.firstByteMs)},"durationMs":${milliseconds(record.totalMs)}`;
+  if (record.tls !== undefined) line += tlsFields(record, record.tls);
   return `${line},"reason":"${record.reason}","requestId":"${escapeText(record.requestId)}","userAgent":"${escapeText(record.userAgent)}"}\n`;
+}
+
+function tlsFields(record: AccessRecord, { version, serverName }: AccessTls): string {
+  const subject = verifiedSubject(record);
+  return (
+    (version === "" ? "" : `,"tlsVersion":"${version}"`) +
+    (serverName === "" ? "" : `,"serverName":"${escapeText(serverName)}"`) +
+    (subject === "" ? "" : `,"clientSubject":"${escapeText(subject)}"`)
+  );
 }
 
 /** As nginx and Apache write it, for the tools that read those. */

@@ -30,6 +30,7 @@ const record: AccessRecord = {
   requestId: "id-1",
   userAgent: "curl/8",
   referer: "",
+  tls: undefined,
 };
 
 const folder = mkdtempSync(join(tmpdir(), "evenkeel-access-log-"));

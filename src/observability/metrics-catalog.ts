@@ -50,6 +50,16 @@ export const METRICS = {
     labels: ["listener"],
     help: "UDP: datagrams that were too long, had no flow or endpoint to go to, or that the kernel did not take.",
   },
+  evenkeel_listener_tls_handshakes_total: {
+    type: "counter",
+    labels: ["listener", "result"],
+    help: "TLS handshakes: full, resumed (a client that came back), or failed.",
+  },
+  evenkeel_certificate_expiry_timestamp_seconds: {
+    type: "gauge",
+    labels: ["listener", "names", "key"],
+    help: "When a certificate in use expires, its chain considered, in seconds since the Unix epoch.",
+  },
   evenkeel_route_responses_total: {
     type: "counter",
     labels: ["route", "class"],

@@ -15,7 +15,7 @@ const BUCKETS = DURATION_BUCKETS_MS.length + 1;
 /** A histogram takes its buckets, then the sum in milliseconds. */
 export const HISTOGRAM_FIELDS = BUCKETS + 1;
 
-/** Fields of a listener's row. */
+/** Fields of a listener's row; `handshakes` are those of TLS that were completed. */
 export const LISTENER = {
   connections: 0,
   open: 1,
@@ -26,6 +26,9 @@ export const LISTENER = {
   datagramsIn: 6,
   datagramsOut: 7,
   datagramsDropped: 8,
+  handshakes: 9,
+  handshakesResumed: 10,
+  handshakesFailed: 11,
 } as const;
 /** Fields of a route's row: answers by class of status (0 for none sent), then the duration of whole exchanges. */
 export const ROUTE = { statusClass: 0, duration: 6 } as const;
@@ -49,7 +52,7 @@ interface KindShape {
 
 /** The kinds of rows. `reason` has one row per error code, with one field. */
 export const KINDS = {
-  listener: { rows: 256, fields: 9 },
+  listener: { rows: 256, fields: 12 },
   route: { rows: 16_384, fields: ROUTE.duration + HISTOGRAM_FIELDS },
   pool: { rows: 4_096, fields: 4 },
   endpoint: { rows: 16_384, fields: ENDPOINT.firstByte + HISTOGRAM_FIELDS },

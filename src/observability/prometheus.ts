@@ -18,11 +18,20 @@ export interface MetricsInput {
   readonly routes: Readonly<Record<string, number>>;
   readonly pools: Readonly<Record<string, number>>;
   readonly endpoints: readonly EndpointMetrics[];
+  readonly certificates: readonly CertificateSample[];
   readonly version: string;
   readonly generation: number;
   readonly lastReloadGood: boolean;
   readonly workers: readonly { readonly memoryBytes: number }[];
   readonly restarts: number;
+}
+
+/** When a certificate of a listener expires, in milliseconds since the Unix epoch. */
+export interface CertificateSample {
+  readonly listener: string;
+  readonly names: string;
+  readonly key: string;
+  readonly notAfterMs: number;
 }
 
 export interface EndpointMetrics {
@@ -42,6 +51,7 @@ export function renderMetrics(input: MetricsInput): string {
   const page = new Page();
   renderProcess(page, input);
   renderListeners(page, input);
+  renderTls(page, input);
   renderRoutes(page, input);
   renderPools(page, input);
   renderEndpoints(page, input);
@@ -77,6 +87,22 @@ function renderListeners(page: Page, { table, listeners }: MetricsInput): void {
     page.sample("evenkeel_listener_sent_datagrams_total", { listener }, read(LISTENER.datagramsOut));
     page.sample("evenkeel_listener_dropped_datagrams_total", { listener }, read(LISTENER.datagramsDropped));
   }
+}
+
+function renderTls(page: Page, { table, listeners, certificates }: MetricsInput): void {
+  for (const listener of new Set(certificates.map((certificate) => certificate.listener))) {
+    const row = listeners[listener];
+    if (row === undefined) continue;
+    const read = (field: number): number => table.read("listener", row, field);
+    const resumed = read(LISTENER.handshakesResumed);
+    const handshake = (result: string, count: number): void =>
+      page.sample("evenkeel_listener_tls_handshakes_total", { listener, result }, count);
+    handshake("full", read(LISTENER.handshakes) - resumed);
+    handshake("resumed", resumed);
+    handshake("failed", read(LISTENER.handshakesFailed));
+  }
+  for (const { listener, names, key, notAfterMs } of certificates)
+    page.sample("evenkeel_certificate_expiry_timestamp_seconds", { listener, names, key }, notAfterMs / 1_000);
 }
 
 function renderRoutes(page: Page, { table, routes }: MetricsInput): void {

@@ -2,6 +2,7 @@
 import { EvenkeelError } from "../base/errors.ts";
 import { NetworkSet, parseNetwork } from "../base/ip.ts";
 import { compileRegex, MAX_REGEX_SUBJECT } from "../base/regex.ts";
+import { certificateCondition } from "./certificate-condition.ts";
 import type { RequestView } from "./request-view.ts";
 import type { MatchConfig } from "./schema.ts";
 
@@ -36,6 +37,8 @@ export function compileConditions(match: MatchConfig): Condition[] {
     const wanted = match.alpn;
     conditions.push(({ tls }) => tls?.protocols.some((protocol) => wanted.includes(protocol)) === true);
   }
+  if (match.clientCertificate !== undefined)
+    conditions.push(certificateCondition(match.clientCertificate, hostMatches));
   for (const part of match.all ?? []) conditions.push(compileMatch(part));
   if (match.any !== undefined) {
     const parts = match.any.map(compileMatch);

@@ -9,6 +9,40 @@ const valueMatch = z.union([
   z.strictObject({ present: z.boolean().describe("Whether it must be there at all.") }),
 ]);
 
+const FINGERPRINT = /^[0-9a-f]{64}$/;
+
+/** Nothing that a certificate says is to be believed unless it was verified, so that is the default. */
+const clientCertificate = z
+  .strictObject({
+    verified: z
+      .boolean()
+      .default(true)
+      .describe("`true`: shown and verified. `false`: none was shown, or it was not verified (mode `request`)."),
+    subject: z
+      .union([z.string(), z.strictObject({ regex: z.string().min(1).describe("JavaScript regular expression.") })])
+      .optional()
+      .describe("Its whole subject as in RFC 4514, the most specific part first: `CN=app,O=Example`."),
+    name: oneOrMany(z.string().min(1))
+      .optional()
+      .describe(
+        "Alternative names, of which it must have one: a DNS name (or `*.example.com`), URI, email or IP address.",
+      ),
+    fingerprint: oneOrMany(
+      z
+        .string()
+        .transform((text) => text.replaceAll(":", "").toLowerCase())
+        .refine((text) => FINGERPRINT.test(text), "expected a SHA-256 fingerprint: 64 hexadecimal digits"),
+    )
+      .optional()
+      .describe("SHA-256 fingerprints, of which it must have one."),
+  })
+  .refine(
+    ({ verified, subject, name, fingerprint }) => verified || (subject ?? name ?? fingerprint) === undefined,
+    "a certificate that is not verified can say anything: `verified: false` stands alone",
+  );
+
+export type ClientCertificateMatch = z.output<typeof clientCertificate>;
+
 const conditions = {
   host: oneOrMany(z.string().min(1))
     .optional()
@@ -34,6 +68,9 @@ const conditions = {
   alpn: oneOrMany(z.string().min(1))
     .optional()
     .describe("Protocols of which the client must offer one in the TLS handshake (ALPN), such as `h2`."),
+  clientCertificate: clientCertificate
+    .optional()
+    .describe("The certificate that the client has shown in the TLS handshake; `{}` for any that was verified."),
   clientIp: oneOrMany(z.string()).optional().describe("Addresses or networks of clients: `10.0.0.0/8`, `::1`."),
 };
 

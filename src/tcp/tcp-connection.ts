@@ -5,7 +5,7 @@ import type { Pool } from "../pools/pool.ts";
 import type { RequestView } from "../routing/request-view.ts";
 import { Connection } from "../transport/connection.ts";
 import { NEVER } from "../transport/deadlines.ts";
-import type { Origin } from "../transport/origin.ts";
+import type { Origin, TlsView } from "../transport/origin.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import { proxyHeader } from "../upstreams/proxy-header.ts";
 import type { TcpContext } from "./context.ts";
@@ -219,6 +219,9 @@ export class TcpConnection extends Connection implements TcpExchange {
     return this.bytesOut;
   }
 
+  get tls(): TlsView | undefined {
+    return this.view.tls;
+  }
   get reason(): string {
     return this.failure ?? "";
   }

@@ -122,6 +122,12 @@ export const listenerTlsSchema = z
       .boolean()
       .default(true)
       .describe("Let clients come back without a full handshake, as long as they reach the same worker."),
+    steering: z
+      .enum(["auto", "on", "off"])
+      .default("auto")
+      .describe(
+        "Lead a client's address to the same worker again, which knows its session. `auto`: unless few addresses stand for many clients (`proxyProtocol`, `trustedProxies`, loopback).",
+      ),
     clientAuthentication: clientAuthentication.prefault({}).describe("Certificates that clients must show."),
     hsts: z
       .union([z.literal(false), hsts])

@@ -24,6 +24,8 @@ export const DEFAULT_CIPHERS: readonly string[] = [
 const CURVES = "X25519MLKEM768:X25519:P-256:P-384";
 /** SSL_OP_NO_TICKET. */
 const NO_TICKET = 1 << 14;
+/** SSL_OP_CIPHER_SERVER_PREFERENCE: the order of our list counts, not that of the client's. */
+const OUR_ORDER = 1 << 22;
 const VERSION_NAME = { "1.2": "TLSv1.2", "1.3": "TLSv1.3" } as const;
 
 /** How a listener speaks TLS, whatever the certificate. */
@@ -74,7 +76,7 @@ export function createServerContext(certificates: readonly Certificate[], settin
     // The same in every context of a listener: a handshake whose context changes versions midway ends without an alert.
     minVersion: VERSION_NAME[settings.minVersion],
     maxVersion: VERSION_NAME[settings.maxVersion],
-    secureOptions: settings.sessionTickets ? 0 : NO_TICKET,
+    secureOptions: OUR_ORDER | (settings.sessionTickets ? 0 : NO_TICKET),
     requestCert: mode !== "off",
     rejectUnauthorized: mode === "require",
   };

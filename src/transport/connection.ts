@@ -98,7 +98,7 @@ export abstract class Connection implements Deadline {
 
   /** Closes in good order; what is still waiting here is lost, what the kernel has taken is delivered. */
   close(): void {
-    this.socket?.end();
+    if (this.socket !== undefined) closeSocket(this.socket);
   }
 
   /** Closes with a reset, so that the peer cannot take what it has for the whole. */
@@ -132,6 +132,16 @@ export abstract class Connection implements Deadline {
     this.#pending = undefined;
     this.onClose();
   }
+}
+
+/**
+ * Closes a socket in good order. In TLS the runtime's `end` alone would wait for the peer's own end, however long that
+ * takes, and nothing could hurry it then; behind `shutdown`, which says that this is the end (close_notify), it does not.
+ */
+export function closeSocket(socket: Socket<Connection>): void {
+  const { getTLSVersion } = socket as unknown as { getTLSVersion(): string | null };
+  if (getTLSVersion.call(socket) !== null) socket.shutdown();
+  socket.end();
 }
 
 /** A socket for both families shows IPv4 addresses as `::ffff:1.2.3.4`. */

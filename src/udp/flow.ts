@@ -108,6 +108,8 @@ export class Flow implements Deadline, AccessRecord, FlowOrigin {
 
   // ---- For the access log (AccessRecord)
 
+  readonly tls = undefined;
+
   get bodyBytesOut(): number {
     return this.bytesOut;
   }

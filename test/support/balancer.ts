@@ -44,7 +44,14 @@ export function startBalancer(input: ConfigInput, options: BalancerOptions = {})
     random: seededRandom(1),
     log: silentLog,
   });
-  const store = new CertificateStore({ clock: systemClock, timers: systemTimers, log: silentLog, onChange: () => {} });
+  const store = new CertificateStore({
+    clock: systemClock,
+    timers: systemTimers,
+    random: seededRandom(1),
+    log: silentLog,
+    responder: { present: () => {}, withdraw: () => {} },
+    onChange: () => {},
+  });
   const rows = new Map<string, number>();
   const first = configSchema.parse({ accessLog: false, ...input });
   const [name, { protocol, address }] = Object.entries(first.listeners)[0] as [string, ListenerConfig];

@@ -27,7 +27,7 @@ export interface StreamConnection {
   readonly settings: ListenerSnapshot;
   readonly origin: Origin;
   readonly clientPort: number;
-  readonly streams: StreamTable;
+  readonly streams: StreamTable<ClientStream>;
   readonly output: FrameOutput;
   readonly mayReceive: boolean;
   ends(): { client: Place; local: Place };

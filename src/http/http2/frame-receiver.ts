@@ -28,7 +28,7 @@ import type { StreamTable } from "./stream-table.ts";
 export interface ReceivingConnection {
   readonly context: HttpContext;
   readonly settings: ListenerSnapshot;
-  readonly streams: StreamTable;
+  readonly streams: StreamTable<ClientStream>;
   readonly output: FrameOutput;
   /** Counts what asks for nothing. False when there was too much of it: then the connection has ended. */
   allows(kind: AbuseKind): boolean;

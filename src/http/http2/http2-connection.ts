@@ -37,7 +37,7 @@ type Phase = "open" | "leaving" | "last" | "ended";
 export class Http2Connection extends Connection implements StreamConnection, ReceivingConnection, FrameSender {
   readonly context: HttpContext;
   readonly origin: Origin;
-  readonly streams: StreamTable;
+  readonly streams: StreamTable<ClientStream>;
   readonly output: FrameOutput;
   readonly #listener: Http2ListenerState;
   readonly #receiver: FrameReceiver;

@@ -1,17 +1,26 @@
 /** The streams of one connection: those that are there, those that were, and those that wait for a window. */
+
+import type { SendWindow } from "../../protocols/http2/flow-window.ts";
 import { DEFAULT_WINDOW } from "../../protocols/http2/frames.ts";
 import { StreamIds } from "../../protocols/http2/stream-ids.ts";
 import type { ClosedBy } from "../../protocols/http2/stream-state.ts";
-import type { DeadlineSweep } from "../../transport/deadlines.ts";
-import type { ClientStream } from "./client-stream.ts";
+import type { Deadline, DeadlineSweep } from "../../transport/deadlines.ts";
 
-export class StreamTable {
+/** What the table must know of a stream. */
+export interface TableStream extends Deadline {
+  readonly id: number;
+  readonly sendWindow: SendWindow;
+  /** There may be room for what it has to send. */
+  pump(): void;
+}
+
+export class StreamTable<Stream extends TableStream> {
   readonly ids = new StreamIds("server");
   /** What the client lets each new stream send. */
   initialSendWindow = DEFAULT_WINDOW;
   readonly #sweep: DeadlineSweep;
-  readonly #streams = new Map<number, ClientStream>();
-  readonly #waiting = new Set<ClientStream>();
+  readonly #streams = new Map<number, Stream>();
+  readonly #waiting = new Set<Stream>();
 
   constructor(sweep: DeadlineSweep) {
     this.#sweep = sweep;
@@ -21,17 +30,17 @@ export class StreamTable {
     return this.#streams.size;
   }
 
-  get(streamId: number): ClientStream | undefined {
+  get(streamId: number): Stream | undefined {
     return this.#streams.get(streamId);
   }
 
-  add(stream: ClientStream): void {
+  add(stream: Stream): void {
     this.#streams.set(stream.id, stream);
     this.#sweep.add(stream);
   }
 
   /** False when it was not there any more. */
-  remove(stream: ClientStream, closedBy: ClosedBy): boolean {
+  remove(stream: Stream, closedBy: ClosedBy): boolean {
     if (!this.#streams.delete(stream.id)) return false;
     this.#waiting.delete(stream);
     this.#sweep.remove(stream);
@@ -40,12 +49,12 @@ export class StreamTable {
   }
 
   /** As they are now, for a caller that removes some of them. */
-  all(): ClientStream[] {
+  all(): Stream[] {
     return [...this.#streams.values()];
   }
 
   /** The stream has DATA that no window had room for. */
-  wait(stream: ClientStream): void {
+  wait(stream: Stream): void {
     this.#waiting.add(stream);
   }
 

@@ -52,6 +52,18 @@ export class ChallengeTable implements ChallengeResponder {
     else if (this.#byName.get(name)?.challenge.token === token) this.#byName.delete(name);
   }
 
+  /** Makes these the open ones, and no others. */
+  replace(challenges: readonly Challenge[]): void {
+    this.#byToken.clear();
+    const before = new Map(this.#byName);
+    this.#byName.clear();
+    for (const challenge of challenges) {
+      this.present(challenge);
+      const known = before.get(challenge.name);
+      if (known?.challenge.token === challenge.token) this.#byName.set(challenge.name, known);
+    }
+  }
+
   /** Answers that are wanted over HTTP; zero nearly always, so that requests need not be looked at. */
   get openHttp(): number {
     return this.#byToken.size;
