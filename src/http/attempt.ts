@@ -145,7 +145,6 @@ export class Attempt implements Borrower, RunningAttempt {
     const exchange = this.#exchange;
     exchange.nowMs = nowMs;
     if (this.#tunnel) this.#end(undefined);
-    else if (nowMs >= this.#clientDeadline()) this.#end("E_REQUEST_TIMEOUT");
     else if (exchange.answerBegun) this.#end("E_UPSTREAM_STALLED");
     else this.#end(nowMs >= this.#requestDeadline() ? "E_REQUEST_TIMEOUT" : "E_RESPONSE_TIMEOUT");
   }
@@ -199,24 +198,18 @@ export class Attempt implements Borrower, RunningAttempt {
     const exchange = this.#exchange;
     const { timeouts } = this.#route;
     const now = exchange.nowMs;
-    let due = NEVER;
-    if (this.#tunnel) due = now + timeouts.tunnel;
-    else if (exchange.answerBegun) due = exchange.client.congested ? NEVER : now + timeouts.idle;
-    else if (exchange.body.complete) due = Math.min(now + timeouts.response, this.#requestDeadline());
-    else if (connection.congested) due = now + timeouts.idle;
-    connection.deadlineMs = Math.min(due, this.#clientDeadline());
-  }
-
-  /** When the client itself gives up, in the middle of a stream too: nobody needs what comes later. */
-  #clientDeadline(): number {
-    const { clientTimeoutMs, startedMs } = this.#exchange;
-    return clientTimeoutMs === undefined ? NEVER : startedMs + clientTimeoutMs;
+    if (this.#tunnel) connection.deadlineMs = now + timeouts.tunnel;
+    else if (exchange.answerBegun) connection.deadlineMs = exchange.client.congested ? NEVER : now + timeouts.idle;
+    else if (exchange.body.complete) connection.deadlineMs = Math.min(now + timeouts.response, this.#requestDeadline());
+    else connection.deadlineMs = connection.congested ? now + timeouts.idle : NEVER;
   }
 
   #requestDeadline(): number {
     const { request } = this.#route.timeouts;
-    const { receivedMs } = this.#exchange;
-    return request === 0 || receivedMs < 0 ? NEVER : receivedMs + request;
+    const { receivedMs, startedMs } = this.#exchange;
+    const ours = request === 0 || receivedMs < 0 ? NEVER : receivedMs + request;
+    const theirs = this.#exchange.clientTimeoutMs;
+    return theirs === undefined ? ours : Math.min(ours, startedMs + theirs);
   }
 
   #noteFirstByte(): void {
