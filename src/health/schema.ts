@@ -31,9 +31,17 @@ const timing = {
   port: z.int().min(1).max(65_535).optional().describe("Check this port instead of the endpoint's own."),
 };
 
+const socket = {
+  tls: z
+    .literal(false)
+    .optional()
+    .describe("`false` checks in clear text although `connections.tls` is set, for a plain `port` of its own."),
+};
+
 const http = z.strictObject({
   type: z.literal("http").default("http"),
   ...timing,
+  ...socket,
   path: z
     .string()
     .regex(/^\/[\x21-\x7e]*$/, "expected a path that starts with /")
@@ -57,12 +65,25 @@ const http = z.strictObject({
 const tcp = z.strictObject({
   type: z.literal("tcp"),
   ...timing,
+  ...socket,
   send: z.string().optional().describe("Text to send once connected (`\\r\\n` as written in the file)."),
   expect: z
     .string()
     .min(1)
     .optional()
     .describe("Text that the answer must contain; connecting is enough when not set."),
+});
+
+const grpc = z.strictObject({
+  type: z.literal("grpc"),
+  ...timing,
+  ...socket,
+  service: z
+    .string()
+    .max(1_024)
+    .default("")
+    .describe("The service to ask for; the server as a whole when not set (grpc.health.v1.Health/Check)."),
+  host: z.string().min(1).optional().describe("`:authority`; the endpoint's address when not set."),
 });
 
 const command = z.strictObject({
@@ -77,10 +98,11 @@ const command = z.strictObject({
 });
 
 export const healthSchema = z
-  .union([z.literal(false), http, tcp, command])
+  .union([z.literal(false), http, tcp, grpc, command])
   .describe("Active health check; `false` turns it off and every endpoint counts as healthy.");
 
 export type HealthConfig = z.output<typeof healthSchema>;
 export type HttpCheck = z.output<typeof http>;
 export type TcpCheck = z.output<typeof tcp>;
+export type GrpcCheck = z.output<typeof grpc>;
 export type CommandCheck = z.output<typeof command>;

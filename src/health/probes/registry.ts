@@ -2,6 +2,7 @@
 import type { HealthConfig } from "../schema.ts";
 import { commandProbe } from "./command.ts";
 import type { Probe, ProbeContext, ProbeResult, ProbeTarget } from "./definition.ts";
+import { grpcProbe } from "./grpc.ts";
 import { httpProbe } from "./http.ts";
 import { tcpProbe } from "./tcp.ts";
 
@@ -10,6 +11,7 @@ type ActiveCheck = Exclude<HealthConfig, false>;
 const probes: { readonly [Type in ActiveCheck["type"]]: Probe<Extract<ActiveCheck, { type: Type }>> } = {
   http: httpProbe,
   tcp: tcpProbe,
+  grpc: grpcProbe,
   command: commandProbe,
 };
 
