@@ -1,5 +1,6 @@
 /** All endpoints of all pools: where they are, whether they are well, and their rows in the shared tables. */
 import type { Clock, Timers } from "../base/clock.ts";
+import { EvenkeelError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import { datagramPools } from "../config/check-connections.ts";
 import type { Config } from "../config/schema.ts";
@@ -7,8 +8,10 @@ import type { HealthStatus } from "../health/health-state.ts";
 import { type HealthChange, HealthMonitor } from "../health/monitor.ts";
 import { type HealthConfig, healthSchema } from "../health/schema.ts";
 import type { Log } from "../observability/log.ts";
+import type { PoolConfig } from "../pools/schema.ts";
 import { Discovery, type ResolvedEndpoint, type Resolver } from "../upstreams/discovery.ts";
 import type { EndpointSpec } from "../upstreams/endpoint.ts";
+import { EndpointTls } from "../upstreams/endpoint-tls.ts";
 import { localHeader } from "../upstreams/proxy-header.ts";
 import type { SharedTables } from "./memory.ts";
 import { Rows } from "./rows.ts";
@@ -42,6 +45,8 @@ export class EndpointRegistry {
   readonly #rows: Rows;
   readonly #discovery: Discovery;
   readonly #monitor: HealthMonitor;
+  /** By pool: how its endpoints are checked over TLS, and what that was made of. */
+  readonly #tls = new Map<string, { readonly text: string; readonly tls: EndpointTls }>();
   #config: Config | undefined;
 
   constructor(options: EndpointRegistryOptions) {
@@ -80,6 +85,7 @@ export class EndpointRegistry {
       if (config.pools[name] !== undefined) continue;
       this.#discovery.removePool(name);
       this.#monitor.removePool(name);
+      this.#tls.delete(name);
     }
     for (const [name, pool] of Object.entries(config.pools)) {
       this.#discovery.setPool(name, pool.endpoints);
@@ -146,15 +152,36 @@ export class EndpointRegistry {
     for (const { id, weight } of endpoints) {
       this.#options.tables.endpoints.setWeight(this.#rows.take(rowName(pool, id)), weight);
     }
-    const { proxyProtocol } = config.connections;
-    const preface = proxyProtocol === undefined ? undefined : localHeader(proxyProtocol);
-    this.#monitor.setPool(pool, config.health ?? this.#defaultCheck(pool), endpoints, preface);
+    const { proxyProtocol, protocol } = config.connections;
+    const health = config.health ?? this.#defaultCheck(pool);
+    this.#monitor.setPool(pool, health, endpoints, {
+      preface: proxyProtocol === undefined ? undefined : localHeader(proxyProtocol),
+      tls: this.#tlsOf(pool, config),
+      http2: protocol === "http2",
+    });
   }
 
   /** Connecting cannot fail for a service that merely answers 404 on /, so it is the safe check when nothing is said. */
   #defaultCheck(pool: string): HealthConfig {
     const isDatagrams = this.#config !== undefined && datagramPools(this.#config).has(pool);
     return healthSchema.parse({ type: isDatagrams ? "udp" : "tcp" });
+  }
+
+  /** Throws an EvenkeelError that names the file that is wrong; not for one that was right before, as workers tell. */
+  #tlsOf(pool: string, { connections, health }: PoolConfig): EndpointTls | undefined {
+    const { tls, protocol } = connections;
+    if (tls === undefined) return undefined;
+    const isHttp2 = protocol === "http2" || (health !== undefined && health !== false && health.type === "grpc");
+    const protocols = isHttp2 ? ["h2"] : tls.alpn;
+    const text = JSON.stringify([tls, protocols]);
+    try {
+      this.#tls.set(pool, { text, tls: new EndpointTls(tls, protocols) });
+    } catch (error) {
+      if (!(error instanceof EvenkeelError)) throw error;
+      if (this.#tls.get(pool)?.text !== text)
+        throw new EvenkeelError(`pools.${pool}.connections.tls: ${error.message}`, { cause: error });
+    }
+    return this.#tls.get(pool)?.tls;
   }
 
   #healthChanged({ pool, id, status, reason }: HealthChange): void {

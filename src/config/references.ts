@@ -149,6 +149,12 @@ function checkPool(pool: PoolConfig, path: Path, error: Report, warn: Report): v
       [...path, "connections", "proxyProtocol"],
       "names one client, but an HTTP/2 connection carries the requests of many",
     );
+  if (pool.connections.tls !== undefined && pool.connections.proxyProtocol !== undefined)
+    error(
+      [...path, "connections", "proxyProtocol"],
+      "would have to come before the TLS handshake with the endpoint, which is not supported",
+      "give endpoints without `tls` a PROXY protocol header, or endpoints with `tls` the address in X-Forwarded-For",
+    );
   if (pool.key !== undefined && !algorithms[pool.balance.algorithm].keyed) {
     const keyed = Object.entries(algorithms).flatMap(([name, algorithm]) => (algorithm.keyed ? [name] : []));
     warn([...path, "key"], `${pool.balance.algorithm} does not use a key; these do: ${keyed.join(", ")}`);
@@ -178,7 +184,9 @@ function checkEndpoint(endpoint: EndpointConfig, path: Path, seen: Set<string>, 
   const address = parseAddress(endpoint.address);
   if (address === undefined) {
     const isTls = endpoint.address.startsWith("https://");
-    const hint = isTls ? "endpoints are reached over plain HTTP" : "write host:port, such as 10.0.0.1:80";
+    const hint = isTls
+      ? "write host:port, and `connections: { tls: {} }` for the pool"
+      : "write host:port, such as 10.0.0.1:80";
     error(path, `expected an address with a port, found ${JSON.stringify(endpoint.address)}`, hint);
     return;
   }

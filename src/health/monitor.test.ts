@@ -5,7 +5,7 @@ import type { ProbeResult } from "./probes/definition.ts";
 import { type HealthConfig, healthSchema } from "./schema.ts";
 
 const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
-const endpoint = (port: number) => ({ id: `10.0.0.1:${port}`, host: "10.0.0.1", port });
+const endpoint = (port: number) => ({ id: `10.0.0.1:${port}`, host: "10.0.0.1", name: "app.test", port });
 const config = healthSchema.parse({ type: "tcp" });
 
 /** `results` says what the next checks of each port come to; a port that is not in it passes. */

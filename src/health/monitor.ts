@@ -5,7 +5,7 @@
 import type { Clock, Timer, Timers } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
 import { HealthState, type HealthStatus } from "./health-state.ts";
-import type { ProbeContext, ProbeResult, ProbeTarget } from "./probes/definition.ts";
+import type { ProbeContext, ProbeResult, ProbeTarget, ProbeWay } from "./probes/definition.ts";
 import { probeEndpoint } from "./probes/registry.ts";
 import type { HealthConfig } from "./schema.ts";
 
@@ -19,6 +19,8 @@ export interface CheckedEndpoint {
   readonly id: string;
   readonly host: string;
   readonly port: number;
+  /** What its address says, before it is resolved. */
+  readonly name: string;
 }
 
 export interface HealthChange {
@@ -48,7 +50,7 @@ interface Checked {
   readonly pool: string;
   readonly endpoint: CheckedEndpoint;
   readonly config: ActiveCheck;
-  readonly preface: Buffer | undefined;
+  readonly way: ProbeWay;
   readonly state: HealthState;
   timer: Timer | undefined;
   gone: boolean;
@@ -64,9 +66,9 @@ export class HealthMonitor {
     this.#options = options;
   }
 
-  /** Checks these endpoints of a pool from now on, and no others of it. Every connection begins with `preface`. */
-  setPool(pool: string, config: HealthConfig, endpoints: readonly CheckedEndpoint[], preface?: Buffer): void {
-    const configText = JSON.stringify([config, preface?.toString("latin1")]);
+  /** Checks these endpoints of a pool from now on, and no others of it. */
+  setPool(pool: string, config: HealthConfig, endpoints: readonly CheckedEndpoint[], way: ProbeWay = {}): void {
+    const configText = JSON.stringify([config, way.preface?.toString("latin1"), way.tls?.fingerprint, way.http2]);
     const before = this.#pools.get(pool);
     const kept = before?.configText === configText ? before.checked : new Map<string, Checked>();
     if (before !== undefined && kept !== before.checked)
@@ -77,7 +79,7 @@ export class HealthMonitor {
       const known = kept.get(endpoint.id);
       kept.delete(endpoint.id);
       if (config === false) this.#options.onChange({ pool, id: endpoint.id, status: "healthy", reason: "not checked" });
-      else checked.set(endpoint.id, known ?? this.#begin(pool, endpoint, config, preface));
+      else checked.set(endpoint.id, known ?? this.#begin(pool, endpoint, config, way));
     }
     for (const gone of kept.values()) this.#forget(gone);
   }
@@ -100,9 +102,9 @@ export class HealthMonitor {
     this.#waiting.length = 0;
   }
 
-  #begin(pool: string, endpoint: CheckedEndpoint, config: ActiveCheck, preface: Buffer | undefined): Checked {
+  #begin(pool: string, endpoint: CheckedEndpoint, config: ActiveCheck, way: ProbeWay): Checked {
     const state = new HealthState(this.#options.clock.now());
-    const checked: Checked = { pool, endpoint, config, preface, state, timer: undefined, gone: false };
+    const checked: Checked = { pool, endpoint, config, way, state, timer: undefined, gone: false };
     this.#check(checked);
     return checked;
   }
@@ -130,11 +132,14 @@ export class HealthMonitor {
 
   async #probe(checked: Checked): Promise<void> {
     const { clock, timers, path, probe = probeEndpoint, onChange } = this.#options;
-    const { pool, endpoint, config, preface, state } = checked;
+    const { pool, endpoint, config, way, state } = checked;
     const startedMs = clock.now();
+    const { host, name } = endpoint;
     // A port of its own is for checks alone: nobody speaks the PROXY protocol there.
-    const target = { pool, host: endpoint.host, port: config.port ?? endpoint.port };
-    const reason = await probe(config.port === undefined ? { ...target, preface } : target, config, { timers, path });
+    const preface = config.port === undefined ? way.preface : undefined;
+    const tls = "tls" in config && config.tls === false ? undefined : way.tls;
+    const target = { ...way, pool, host, name, port: config.port ?? endpoint.port, preface, tls };
+    const reason = await probe(target, config, { timers, path });
     if (checked.gone) return;
     const now = clock.now();
     const result = { passed: reason === undefined, reason: reason ?? "", latencyMs: now - startedMs, atMs: now };

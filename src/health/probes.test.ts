@@ -28,7 +28,10 @@ function answers(pieces: readonly string[], closes = false): number {
 async function probe(port: number, written: Written, clock = new FakeClock()): Promise<string | undefined> {
   const config = healthSchema.parse(written);
   if (config === false) throw new Error("expected a check");
-  return probeEndpoint({ pool: "app", host: "127.0.0.1", port }, config, { timers: clock, path: "/usr/bin:/bin" });
+  return probeEndpoint({ pool: "app", host: "127.0.0.1", name: "127.0.0.1", port }, config, {
+    timers: clock,
+    path: "/usr/bin:/bin",
+  });
 }
 
 const ok = (body: string, headers = "") => `HTTP/1.1 200 OK\r\n${headers}Content-Length: ${body.length}\r\n\r\n${body}`;

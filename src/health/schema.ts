@@ -31,9 +31,17 @@ const timing = {
   port: z.int().min(1).max(65_535).optional().describe("Check this port instead of the endpoint's own."),
 };
 
+const socket = {
+  tls: z
+    .literal(false)
+    .optional()
+    .describe("`false` checks in clear text although `connections.tls` is set, for a plain `port` of its own."),
+};
+
 const http = z.strictObject({
   type: z.literal("http").default("http"),
   ...timing,
+  ...socket,
   path: z
     .string()
     .regex(/^\/[\x21-\x7e]*$/, "expected a path that starts with /")
@@ -57,6 +65,7 @@ const http = z.strictObject({
 const tcp = z.strictObject({
   type: z.literal("tcp"),
   ...timing,
+  ...socket,
   send: z.string().optional().describe("Text to send once connected (`\\r\\n` as written in the file)."),
   expect: z
     .string()
@@ -87,6 +96,18 @@ const udp = z.strictObject({
     ),
 });
 
+const grpc = z.strictObject({
+  type: z.literal("grpc"),
+  ...timing,
+  ...socket,
+  service: z
+    .string()
+    .max(1_024)
+    .default("")
+    .describe("The service to ask for; the server as a whole when not set (grpc.health.v1.Health/Check)."),
+  host: z.string().min(1).optional().describe("`:authority`; the endpoint's address when not set."),
+});
+
 const command = z.strictObject({
   type: z.literal("command"),
   ...timing,
@@ -99,11 +120,12 @@ const command = z.strictObject({
 });
 
 export const healthSchema = z
-  .union([z.literal(false), http, tcp, udp, command])
+  .union([z.literal(false), http, tcp, udp, grpc, command])
   .describe("Active health check; `false` turns it off and every endpoint counts as healthy.");
 
 export type HealthConfig = z.output<typeof healthSchema>;
 export type HttpCheck = z.output<typeof http>;
 export type TcpCheck = z.output<typeof tcp>;
 export type UdpCheck = z.output<typeof udp>;
+export type GrpcCheck = z.output<typeof grpc>;
 export type CommandCheck = z.output<typeof command>;

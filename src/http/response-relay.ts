@@ -114,10 +114,18 @@ export class ResponseRelay {
     exchange.answerBegun = true;
     this.#passChunks = exchange.client.takesChunks(this.#framing);
     this.#runFilters(head);
-    const response = { head, framing: this.#framing, appended: exchange.responseAppended };
+    const framing = this.#isNothingButFields() ? "none" : this.#framing;
+    const response = { head, framing, appended: exchange.responseAppended };
     if (this.#chunked === undefined || this.#passChunks) exchange.client.sendHead(response, bytes, start, end);
     else this.#sendHeadAndData(response, bytes, start, end);
     return this.#isComplete() ? this.#finish() : "more";
+  }
+
+  /** Whole already and empty: in HTTP/2 its fields end the stream, which gRPC insists on ("Trailers-Only"). */
+  #isNothingButFields(): boolean {
+    const chunked = this.#chunked;
+    if (chunked === undefined || !chunked.ended || this.#passChunks) return false;
+    return chunked.dataBytes === 0 && chunked.trailers === "" && this.#exchange.head.minorVersion === 1;
   }
 
   /** Trailers go along with chunks; a client that gets the data only gets them by themselves. */

@@ -21,6 +21,8 @@ export class TcpUpstream extends DialedConnection {
   readonly #owner: UpstreamOwner;
   #connecting = true;
   #abandoned = false;
+  /** Counted as open: not before the TLS handshake is done. */
+  #wasOpen = false;
   #remove: (() => void) | undefined;
 
   /** `remove` takes it out of the sweep of deadlines. */
@@ -36,6 +38,7 @@ export class TcpUpstream extends DialedConnection {
   }
 
   override opened(): void {
+    this.#wasOpen = true;
     this.endpoint.connections.ownedOpened();
     if (this.#abandoned) return this.abort();
     this.#connecting = false;
@@ -73,13 +76,16 @@ export class TcpUpstream extends DialedConnection {
 
   override onClose(): void {
     this.ended ||= !this.wasReset;
-    this.endpoint.connections.ownedClosed();
+    if (this.#wasOpen) this.endpoint.connections.ownedClosed();
     this.#forget();
     if (!this.#abandoned) this.#owner.onUpstreamClosed(this.ended);
   }
 
   override onDeadline(): void {
-    if (this.#connecting) this.failConnecting("E_CONNECT_TIMEOUT");
+    if (!this.#connecting) return;
+    this.failConnecting("E_CONNECT_TIMEOUT");
+    // A TLS handshake that hangs has a socket already.
+    this.abort();
   }
 
   #forget(): void {

@@ -53,6 +53,7 @@ interface TlsSocket extends Socket<Connection> {
 /** One set of handlers for each endpoint of a pool would do; they are few and small, and made with each connection. */
 function tlsHandlers(tls: EndpointTls, name: string, port: number): object {
   const key = `${name}:${port}`;
+  let shaken = false;
   return {
     ...connectionHandlers,
     open(socket: TlsSocket) {
@@ -62,12 +63,18 @@ function tlsHandlers(tls: EndpointTls, name: string, port: number): object {
     },
     handshake(socket: TlsSocket, ok: boolean, error: { code?: string } | null) {
       const connection = socket.data as DialedConnection;
+      shaken = true;
       if (endpointHandshakeFailure(ok, error, tls.verify) === undefined) {
         connection.opened(typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : "");
         return;
       }
       connection.failConnecting("E_ENDPOINT_TLS");
       connection.abort();
+    },
+    close(socket: TlsSocket, error?: Error) {
+      // After a reset in the middle of the handshake nothing else tells of it.
+      if (!shaken) (socket.data as DialedConnection).failConnecting("E_ENDPOINT_TLS");
+      connectionHandlers.close(socket, error);
     },
     session: (_socket: TlsSocket, session: Uint8Array) => tls.sessions.keep(key, session),
     connectError,

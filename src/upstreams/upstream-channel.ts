@@ -24,7 +24,7 @@ export interface UpstreamChannel {
 export interface Borrower {
   /** The channel that was asked for is there. */
   onConnected(channel: UpstreamChannel): void;
-  /** There is none; nothing of the request has been looked at. */
+  /** There is none, or it cannot be used any more. `code` says why, and whether the request may be sent again. */
   onConnectFailed(code: ErrorCode): void;
   onUpstreamData(bytes: Buffer): void;
   /** The endpoint has taken all that was sent. */

@@ -94,8 +94,11 @@ export class UpstreamConnection extends DialedConnection implements UpstreamChan
   }
 
   override onDeadline(nowMs: number): void {
-    if (this.state === "connecting") this.failConnecting("E_CONNECT_TIMEOUT");
-    else if (this.borrower !== undefined) this.borrower.onUpstreamDeadline(nowMs);
+    if (this.state === "connecting") {
+      this.failConnecting("E_CONNECT_TIMEOUT");
+      // A TLS handshake that hangs has a socket already.
+      this.abort();
+    } else if (this.borrower !== undefined) this.borrower.onUpstreamDeadline(nowMs);
     else this.close();
   }
 }

@@ -1,13 +1,23 @@
 /** A probe asks one endpoint once whether it is well. */
 import type { Timers } from "../../base/clock.ts";
+import type { EndpointTls } from "../../upstreams/endpoint-tls.ts";
 
-export interface ProbeTarget {
+/** How connections to the endpoints of a pool begin. */
+export interface ProbeWay {
+  /** What comes before everything else. */
+  readonly preface?: Buffer | undefined;
+  readonly tls?: EndpointTls | undefined;
+  /** The pool speaks HTTP/2 with its endpoints. */
+  readonly http2?: boolean;
+}
+
+export interface ProbeTarget extends ProbeWay {
   readonly pool: string;
   readonly host: string;
+  /** What the endpoint's address says, before it is resolved: its name in TLS. */
+  readonly name: string;
   /** The endpoint's own, or the one that checks are to use. */
   readonly port: number;
-  /** What every connection to it begins with. */
-  readonly preface?: Buffer | undefined;
 }
 
 /** Undefined when it passed, otherwise why not: half a sentence for the log. */

@@ -5,43 +5,85 @@ import { inspectResponse, responseFraming } from "../../protocols/http1/inspect-
 import { parseResponseHead } from "../../protocols/http1/parse-response.ts";
 import { failedAssertion } from "../json-assertions.ts";
 import type { HttpCheck } from "../schema.ts";
-import type { Probe } from "./definition.ts";
+import type { Probe, ProbeTarget } from "./definition.ts";
 import { exchangeBytes, type Judge } from "./exchange-bytes.ts";
+import { Http2Answer, http2Request } from "./http2-exchange.ts";
 
 const LIMITS = { bytes: 65_536, fields: 256 };
 
 /** Asks for a path on a new connection and judges the answer. Redirects are answers like any other. */
 export const httpProbe: Probe<HttpCheck> = (target, config, { timers }) => {
-  const lines = {
-    host: config.host ?? formatAddress(target),
-    "user-agent": "evenkeel-health",
-    ...lowerCase(config.headers),
-    connection: "close",
-  };
-  const request = `${config.method} ${config.path} HTTP/1.1\r\n${Object.entries(lines)
-    .map(([name, value]) => `${name}: ${value}\r\n`)
-    .join("")}${config.method === "POST" ? "content-length: 0\r\n" : ""}\r\n`;
-  return exchangeBytes(target, request, judge(config), config.timeout, timers);
+  const { host: sentHost, ...headers } = lowerCase(config.headers);
+  const host = sentHost ?? config.host ?? formatAddress(target);
+  const lines = { "user-agent": "evenkeel-health", ...headers };
+  const request = target.http2 === true ? asHttp2(config, host, lines, target) : asHttp1(config, host, lines);
+  const read = target.http2 === true ? readHttp2 : readHttp1;
+  return exchangeBytes(target, request, judge(config, read), config.timeout, timers);
 };
 
-function judge(config: HttpCheck): Judge {
+type Lines = Readonly<Record<string, string>>;
+
+function asHttp1(config: HttpCheck, host: string, lines: Lines): string {
+  const all = Object.entries({ host, ...lines, connection: "close" });
+  const text = all.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  return `${config.method} ${config.path} HTTP/1.1\r\n${text}${config.method === "POST" ? "content-length: 0\r\n" : ""}\r\n`;
+}
+
+function asHttp2(config: HttpCheck, host: string, lines: Lines, { tls }: ProbeTarget): Buffer {
+  const pseudo: [string, string][] = [
+    [":method", config.method],
+    [":scheme", tls === undefined ? "http" : "https"],
+    [":path", config.path],
+    [":authority", host],
+  ];
+  return http2Request([...pseudo, ...Object.entries(lines)], undefined);
+}
+
+/** What is known of an answer: undefined while its head is not there. `body` is undefined while it is not whole. */
+interface Answer {
+  readonly status: number;
+  readonly body: string | undefined;
+}
+type ReadAnswer = (received: Buffer, ended: boolean, isHead: boolean) => Answer | { failed: string } | undefined;
+
+function judge(config: HttpCheck, read: ReadAnswer): Judge {
   const needsBody = config.body !== undefined || config.json !== undefined;
   return (received, ended) => {
-    const head = new Head();
-    for (let start = 0; ; start = head.position) {
-      head.reset(received, start);
-      const result = parseResponseHead(head, received.length, LIMITS);
-      if (result === MORE) return undefined;
-      if (result === BAD || inspectResponse(head) !== undefined) return { failed: "the answer is not HTTP/1.1" };
-      if (head.status >= 200) break;
-    }
-    if (!config.status.some(({ from, to }) => head.status >= from && head.status <= to))
-      return { failed: `status ${head.status}` };
+    const answer = read(received, ended, config.method === "HEAD");
+    if (answer === undefined || "failed" in answer) return answer;
+    const { status, body } = answer;
+    if (!config.status.some(({ from, to }) => status >= from && status <= to)) return { failed: `status ${status}` };
     if (!needsBody) return {};
-    const body = wholeBody(head, received, ended, config.method === "HEAD");
     return body === undefined ? undefined : judgeBody(config, body);
   };
 }
+
+const readHttp1: ReadAnswer = (received, ended, isHead) => {
+  const head = new Head();
+  for (let start = 0; ; start = head.position) {
+    head.reset(received, start);
+    const result = parseResponseHead(head, received.length, LIMITS);
+    if (result === MORE) return undefined;
+    if (result === BAD || inspectResponse(head) !== undefined) return { failed: notHttp1(received) };
+    if (head.status >= 200) break;
+  }
+  return { status: head.status, body: wholeBody(head, received, ended, isHead) };
+};
+
+/** An endpoint that speaks HTTP/2 begins with a SETTINGS frame: type 4 on stream 0. */
+function notHttp1(received: Buffer): string {
+  const isSettings = received.length >= 9 && received[3] === 4 && received.readUInt32BE(5) === 0;
+  return isSettings
+    ? "the endpoint speaks HTTP/2, not HTTP/1.1: the pool needs connections: { protocol: http2 }"
+    : "the answer is not HTTP/1.1";
+}
+
+const readHttp2: ReadAnswer = (received, ended) => {
+  const answer = new Http2Answer(received);
+  if (answer.problem !== undefined) return { failed: answer.problem };
+  if (answer.status === 0) return undefined;
+  return { status: answer.status, body: answer.ended || ended ? answer.body.toString() : undefined };
+};
 
 /** The body without chunks; undefined while it is not complete. What exceeds the bound is judged as far as it goes. */
 function wholeBody(head: Head, received: Buffer, ended: boolean, isHead: boolean): string | undefined {

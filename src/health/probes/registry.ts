@@ -2,6 +2,7 @@
 import type { HealthConfig } from "../schema.ts";
 import { commandProbe } from "./command.ts";
 import type { Probe, ProbeContext, ProbeResult, ProbeTarget } from "./definition.ts";
+import { grpcProbe } from "./grpc.ts";
 import { httpProbe } from "./http.ts";
 import { tcpProbe } from "./tcp.ts";
 import { udpProbe } from "./udp.ts";
@@ -12,6 +13,7 @@ const probes: { readonly [Type in ActiveCheck["type"]]: Probe<Extract<ActiveChec
   http: httpProbe,
   tcp: tcpProbe,
   udp: udpProbe,
+  grpc: grpcProbe,
   command: commandProbe,
 };
 

@@ -2,47 +2,43 @@
 import type { ErrorCode } from "../../base/errors.ts";
 import type { Head } from "../../protocols/http1/head.ts";
 import { inspectResponse, inspectTrailers, ResponseFields } from "../../protocols/http2/field-rules.ts";
-import { ReceiveWindow, SendWindow } from "../../protocols/http2/flow-window.ts";
+import { ReceiveWindow } from "../../protocols/http2/flow-window.ts";
 import type { FrameHandler } from "../../protocols/http2/frame-handler.ts";
 import { FrameReader } from "../../protocols/http2/frame-reader.ts";
-import * as frames from "../../protocols/http2/frame-writers.ts";
-import { DEFAULT_WINDOW, FLAG, FRAME, H2_ERROR, MIN_MAX_FRAME_BYTES, SETTING } from "../../protocols/http2/frames.ts";
+import { DEFAULT_WINDOW, FRAME, H2_ERROR, SETTING } from "../../protocols/http2/frames.ts";
 import { HeaderList } from "../../protocols/http2/header-list.ts";
 import { DECODED, HpackDecoder } from "../../protocols/http2/hpack-decoder.ts";
-import { HpackEncoder } from "../../protocols/http2/hpack-encoder.ts";
-import { DEFAULT_READER_LIMITS } from "../../protocols/http2/reader-options.ts";
 import { StreamIds } from "../../protocols/http2/stream-ids.ts";
-import { CLOSED_BY, isConnectionError } from "../../protocols/http2/stream-state.ts";
-import { ByteWriter } from "../../transport/byte-writer.ts";
+import { CLOSED_BY, isConnectionError, verdictCode } from "../../protocols/http2/stream-state.ts";
 import { NEVER } from "../../transport/deadlines.ts";
-import { flushLater } from "../../transport/flush-later.ts";
 import { DialedConnection } from "../dial.ts";
-import { encodeRequest } from "./request-fields.ts";
-import type { StreamHome, UpstreamStream } from "./upstream-stream.ts";
+import { FrameOutput } from "./frame-output.ts";
+import { readerOptions, SILENCE_MS, UpstreamDeadlines } from "./upstream-limits.ts";
+import { STREAM_WINDOW, type StreamHome, type UpstreamStream } from "./upstream-stream.ts";
 
 /** Streams at a time, whatever more the endpoint allows. */
 const MAX_STREAMS = 256;
 const TABLE_BYTES = 4_096;
-const STREAM_WINDOW = 262_144;
 /** Given back at once: what one slow client leaves lying must not hold up the others. */
 const CONNECTION_WINDOW = 16 * 1_048_576;
 const MAX_FIELDS = 256;
-const OUTPUT_BYTES = 16_384;
-const FLUSH_BYTES = 65_536;
-const WRITE_TIMEOUT_MS = 60_000;
+/** Answers to PING and SETTINGS that are kept for an endpoint that does not read. */
+const MAX_UNREAD_ANSWERS = 1_000;
+const COLON = 0x3a;
+const PING = Buffer.from("evenkeel");
 
 /** The pool that made a connection. */
 export interface Http2Home {
+  /** Bytes. */
   readonly maxResponseHead: number;
   readonly idleTimeoutMs: number;
   readonly secure: boolean;
   now(): number;
-  /** It can take streams now, or more of them. */
+  /** The endpoint has told its SETTINGS: streams can begin. */
   upstreamReady(upstream: Http2Upstream): void;
   upstreamFailed(upstream: Http2Upstream, code: ErrorCode): void;
-  upstreamClosed(upstream: Http2Upstream, wasOpen: boolean): void;
-  watch(stream: UpstreamStream): void;
-  unwatch(stream: UpstreamStream): void;
+  /** It takes no more streams, and is closing or closed. May be told twice. */
+  upstreamClosed(upstream: Http2Upstream): void;
 }
 
 const list = new HeaderList();
@@ -51,36 +47,39 @@ const fields = new ResponseFields();
 export class Http2Upstream extends DialedConnection implements FrameHandler, StreamHome {
   readonly bornMs: number;
   hasServed = false;
-  isServing = false;
-  flushPending = false;
+  takesTunnels = false;
   initialSendWindow = DEFAULT_WINDOW;
   readonly #home: Http2Home;
   readonly #streams = new Map<number, UpstreamStream>();
   readonly #ids = new StreamIds("client");
   readonly #reader: FrameReader;
   readonly #decoder: HpackDecoder;
-  readonly #encoder = new HpackEncoder(TABLE_BYTES);
-  readonly #sendWindow = new SendWindow();
+  readonly #output = new FrameOutput((bytes, end) => this.#write(bytes, end));
   readonly #receiveWindow = new ReceiveWindow(CONNECTION_WINDOW);
-  readonly #output = new ByteWriter(OUTPUT_BYTES);
-  #maxFrameBytes = MIN_MAX_FRAME_BYTES;
-  #maxStreams = 100;
+  readonly #deadlines = new UpstreamDeadlines();
+  #maxStreams = MAX_STREAMS;
+  /** It is known whether it can be used: the endpoint's SETTINGS have come, or it has failed. */
   #settled = false;
+  #serving = false;
   #leaving = false;
-  #lastFlags = -1;
-  #lastStream = 0;
+  #heardMs = 0;
+  #unreadAnswers = 0;
 
   constructor(home: Http2Home) {
     super();
     this.#home = home;
     this.bornMs = home.now();
-    const { maxResponseHead } = home;
-    this.#reader = new FrameReader(this, { ...DEFAULT_READER_LIMITS, maxBlockBytes: maxResponseHead, role: "client" });
-    this.#decoder = new HpackDecoder({ tableBytes: TABLE_BYTES, listBytes: maxResponseHead, fields: MAX_FIELDS });
+    this.#reader = new FrameReader(this, readerOptions(home.maxResponseHead));
+    this.#decoder = new HpackDecoder({ tableBytes: TABLE_BYTES, listBytes: home.maxResponseHead, fields: MAX_FIELDS });
+  }
+
+  /** Streams that may begin now. */
+  get room(): number {
+    return this.#serving && !this.#leaving ? Math.max(0, this.#maxStreams - this.#streams.size) : 0;
   }
 
   get hasRoom(): boolean {
-    return this.isServing && !this.#leaving && this.#streams.size < this.#maxStreams;
+    return this.room > 0;
   }
 
   get streams(): number {
@@ -88,13 +87,13 @@ export class Http2Upstream extends DialedConnection implements FrameHandler, Str
   }
 
   get sendable(): number {
-    return this.congested ? 0 : this.#sendWindow.available;
+    return this.congested ? 0 : this.#output.window.available;
   }
 
   /** Takes no more streams; closes when the last one is over. */
   retire(): void {
     this.#leaving = true;
-    if (this.isServing && this.#streams.size === 0) this.#goodbye(H2_ERROR.noError);
+    if (this.#streams.size === 0) this.#goodbye(H2_ERROR.noError);
   }
 
   // ---- Connecting
@@ -102,22 +101,16 @@ export class Http2Upstream extends DialedConnection implements FrameHandler, Str
   override opened(protocol: string): void {
     if (this.#settled) return this.abort();
     if (this.#home.secure && protocol !== "h2") {
-      this.failConnecting("E_ENDPOINT_TLS");
+      this.failConnecting("E_ENDPOINT_PROTOCOL");
       this.abort();
       return;
     }
-    this.#settled = true;
-    this.isServing = true;
-    frames.writePreface(this.#output);
-    frames.writeSettings(this.#output, [
+    const settings = [
       ...[SETTING.enablePush, 0],
       ...[SETTING.initialWindowSize, STREAM_WINDOW],
       ...[SETTING.maxHeaderListSize, this.#home.maxResponseHead],
-    ]);
-    frames.writeWindowUpdate(this.#output, 0, CONNECTION_WINDOW - DEFAULT_WINDOW);
-    flushLater(this);
-    this.#armDeadline();
-    this.#home.upstreamReady(this);
+    ];
+    this.#output.begin(settings, CONNECTION_WINDOW - DEFAULT_WINDOW);
   }
 
   override failConnecting(code: ErrorCode): void {
@@ -130,12 +123,21 @@ export class Http2Upstream extends DialedConnection implements FrameHandler, Str
   // ---- What the socket tells
 
   override onData(bytes: Buffer): void {
+    this.#heardMs = this.now();
+    if (this.#deadlines.heard()) this.#armDeadline();
     this.#reader.consume(bytes, 0, bytes.length);
   }
 
   override onDrain(): void {
+    this.#unreadAnswers = 0;
+    this.#deadlines.drained();
     this.#armDeadline();
-    for (const stream of [...this.#streams.values()]) stream.pump();
+    this.#pump();
+  }
+
+  override onProgress(): void {
+    this.#deadlines.congested(this.now());
+    this.#armDeadline();
   }
 
   override onPeerEnd(): void {
@@ -143,21 +145,28 @@ export class Http2Upstream extends DialedConnection implements FrameHandler, Str
   }
 
   override onClose(): void {
-    const wasOpen = this.isServing;
-    this.isServing = false;
+    this.#serving = false;
     this.#leaving = true;
     this.#reader.stop();
-    if (!wasOpen) this.failConnecting("E_CONNECT_FAILED");
-    this.#home.upstreamClosed(this, wasOpen);
-    for (const stream of [...this.#streams.values()]) stream.onReset(false);
+    this.failConnecting("E_CONNECT_FAILED");
+    this.#home.upstreamClosed(this);
+    this.#resetStreams();
   }
 
-  override onDeadline(): void {
+  override onDeadline(nowMs: number): void {
     if (!this.#settled) {
       this.failConnecting("E_CONNECT_TIMEOUT");
       this.abort();
-    } else if (this.congested) this.abort();
+    } else if (this.#deadlines.hasFailed(nowMs)) this.abort();
     else this.#goodbye(H2_ERROR.noError);
+  }
+
+  #write(bytes: Buffer, end: number): void {
+    const wasCongested = this.congested;
+    this.send(bytes, 0, end, true);
+    if (!this.congested || wasCongested) return;
+    this.#deadlines.congested(this.now());
+    this.#armDeadline();
   }
 
   // ---- Requests (StreamHome)
@@ -176,65 +185,32 @@ export class Http2Upstream extends DialedConnection implements FrameHandler, Str
   }
 
   writeRequest(stream: UpstreamStream, head: Head, protocol: string, endStream: boolean): void {
-    const output = this.#output;
-    const mark = frames.beginHeaders(output);
-    encodeRequest(this.#encoder, output, head, this.#home.secure, protocol);
-    frames.endHeaders(output, mark, stream.streamId, endStream, this.#maxFrameBytes);
-    this.#mayEndAt(mark, stream.streamId);
+    this.#output.request(stream.streamId, head, this.#home.secure ? "https" : "http", protocol, endStream);
   }
 
   writeTrailers(streamId: number, lines: string): void {
-    const output = this.#output;
-    const mark = frames.beginHeaders(output);
-    this.#encoder.begin(output);
-    for (const line of lines.split("\r\n")) {
-      const colon = line.indexOf(":");
-      if (colon > 0) this.#encoder.text(output, line.slice(0, colon), line.slice(colon + 1).trim());
-    }
-    frames.endHeaders(output, mark, streamId, true, this.#maxFrameBytes);
-    this.#lastFlags = -1;
-    flushLater(this);
+    this.#output.trailers(streamId, lines);
   }
 
   writeData(streamId: number, bytes: Buffer, start: number, end: number): void {
-    this.#sendWindow.take(end - start);
-    for (let from = start; from < end; from += this.#maxFrameBytes) {
-      const to = Math.min(end, from + this.#maxFrameBytes);
-      const mark = this.#output.length;
-      frames.writeData(this.#output, streamId, bytes, from, to, false);
-      this.#mayEndAt(mark, streamId);
-      if (this.#output.length >= FLUSH_BYTES) this.flush();
-    }
+    this.#output.data(streamId, bytes, start, end);
   }
 
   writeEnd(streamId: number): void {
-    if (this.#lastFlags >= 0 && this.#lastStream === streamId) {
-      const { bytes } = this.#output;
-      bytes[this.#lastFlags] = (bytes[this.#lastFlags] as number) | FLAG.endStream;
-      this.#lastFlags = -1;
-    } else frames.writeFrameHeader(this.#output, 0, FRAME.data, FLAG.endStream, streamId);
-    flushLater(this);
+    this.#output.end(streamId);
   }
 
   giveBack(stream: UpstreamStream, bytes: number): void {
     const increment = stream.receiveWindow.consume(bytes);
-    if (increment === 0 || stream.over) return;
-    frames.writeWindowUpdate(this.#output, stream.streamId, increment);
-    flushLater(this);
+    if (increment > 0 && !stream.answerEnded) this.#output.windowUpdate(stream.streamId, increment);
   }
 
   leave(stream: UpstreamStream, code: number): void {
-    this.#home.unwatch(stream);
     const { streamId } = stream;
     if (!this.#streams.delete(streamId)) return;
-    if (stream.over && code === H2_ERROR.noError) this.#ids.close(streamId, CLOSED_BY.endStream);
-    else {
-      this.#ids.close(streamId, CLOSED_BY.ourReset);
-      stream.over = true;
-      frames.writeRstStream(this.#output, streamId, code);
-      this.#lastFlags = -1;
-      flushLater(this);
-    }
+    this.#ids.close(streamId, code === H2_ERROR.noError ? CLOSED_BY.endStream : CLOSED_BY.ourReset);
+    if (code !== H2_ERROR.noError) this.#output.reset(streamId, code);
+    if (code === H2_ERROR.cancel) this.#askForLife();
     this.#afterStream();
   }
 
@@ -242,75 +218,61 @@ export class Http2Upstream extends DialedConnection implements FrameHandler, Str
     return this.#home.now();
   }
 
-  /** Sends what has been gathered. */
-  flush(): void {
-    const output = this.#output;
-    this.#lastFlags = -1;
-    const { length } = output;
-    if (length === 0) return;
-    output.clear();
-    this.send(output.bytes, 0, length, true);
-    if (this.congested) this.#armDeadline();
-  }
-
   // ---- Frames (FrameHandler)
 
   dataBegin(streamId: number, flowBytes: number): void {
     if (!this.#receiveWindow.receive(flowBytes)) return this.connectionError(H2_ERROR.flowControlError);
     const increment = this.#receiveWindow.consume(flowBytes);
-    if (increment > 0) {
-      frames.writeWindowUpdate(this.#output, 0, increment);
-      flushLater(this);
-    }
+    if (increment > 0) this.#output.windowUpdate(0, increment);
     const stream = this.#streams.get(streamId);
-    if (stream === undefined) this.#obey(this.#ids.onReceive(streamId, FRAME.data));
+    if (stream === undefined) this.#obey(streamId, FRAME.data);
     else if (!stream.receiveWindow.receive(flowBytes)) this.#breakStream(stream, H2_ERROR.flowControlError);
   }
 
   data(streamId: number, bytes: Buffer, start: number, end: number): void {
     const stream = this.#streams.get(streamId);
-    if (stream !== undefined && !stream.onData(bytes, start, end)) this.#breakStream(stream, H2_ERROR.protocolError);
+    if (stream?.onData(bytes, start, end) === false) this.#breakStream(stream, H2_ERROR.protocolError);
   }
 
   dataEnd(streamId: number, endStream: boolean, paddingBytes: number): void {
     const stream = this.#streams.get(streamId);
     if (stream === undefined) return;
     if (paddingBytes > 0) this.giveBack(stream, paddingBytes);
-    if (endStream) stream.onEnd("");
+    if (endStream && !stream.onEnd("")) this.#breakStream(stream, H2_ERROR.protocolError);
   }
 
-  headers(streamId: number, block: Buffer, start: number, end: number, endStream: boolean): void {
+  headers(streamId: number, block: Buffer, start: number, end: number, endStream: boolean, error: number): void {
     const result = this.#decoder.decode(block, start, end, list);
     if (result < 0) return this.connectionError(H2_ERROR.compressionError);
     const stream = this.#streams.get(streamId);
-    if (stream === undefined) return this.#obey(this.#ids.onReceive(streamId, FRAME.headers));
-    if (result !== DECODED) return this.#breakStream(stream, H2_ERROR.enhanceYourCalm);
+    if (stream === undefined) return this.#obey(streamId, FRAME.headers);
+    if (result !== DECODED) return this.#breakStream(stream, H2_ERROR.enhanceYourCalm, "E_RESPONSE_HEAD_TOO_LARGE");
+    if (error !== 0) return this.#breakStream(stream, error);
     const isTrailers = list.count === 0 || list.bytes[list.nameStart(0)] !== COLON;
-    if (isTrailers) {
-      if (!endStream || inspectTrailers(list) !== undefined) return this.#breakStream(stream, H2_ERROR.protocolError);
-      return stream.onEnd(list.bytes.toString("latin1", 0, list.length));
-    }
-    if (inspectResponse(list, fields) !== undefined || !stream.onFields(list, fields, endStream))
-      this.#breakStream(stream, H2_ERROR.protocolError);
+    const isGood = isTrailers
+      ? endStream && inspectTrailers(list) === undefined && stream.onEnd(list.bytes.toString("latin1", 0, list.length))
+      : inspectResponse(list, fields) === undefined && stream.onFields(list, fields, endStream);
+    if (!isGood) this.#breakStream(stream, H2_ERROR.protocolError);
   }
 
   priority(): void {}
 
   rstStream(streamId: number, code: number): void {
     const stream = this.#streams.get(streamId);
-    if (stream === undefined) return;
+    if (stream === undefined) return this.#obey(streamId, FRAME.rstStream);
     this.#streams.delete(streamId);
     this.#ids.close(streamId, CLOSED_BY.peerReset);
-    stream.over = true;
-    if (code === H2_ERROR.refusedStream) stream.refuse("E_UPSTREAM_REFUSED");
-    else stream.onReset(false);
+    if (code === H2_ERROR.refusedStream) stream.fail("E_UPSTREAM_REFUSED");
+    else if (code === H2_ERROR.http11Required) stream.fail("E_ENDPOINT_PROTOCOL");
+    else stream.onReset();
     this.#afterStream();
   }
 
   setting(id: number, value: number): void {
-    if (id === SETTING.headerTableSize) this.#encoder.setPeerTableLimit(value);
-    else if (id === SETTING.maxFrameSize) this.#maxFrameBytes = value;
+    if (id === SETTING.headerTableSize) this.#output.setTableLimit(value);
+    else if (id === SETTING.maxFrameSize) this.#output.maxFrameBytes = value;
     else if (id === SETTING.maxConcurrentStreams) this.#maxStreams = Math.min(MAX_STREAMS, value);
+    else if (id === SETTING.enableConnectProtocol) this.takesTunnels = value === 1;
     else if (id === SETTING.initialWindowSize) {
       const before = this.initialSendWindow;
       this.initialSendWindow = value;
@@ -320,17 +282,20 @@ export class Http2Upstream extends DialedConnection implements FrameHandler, Str
   }
 
   settingsEnd(): void {
-    frames.writeSettingsAck(this.#output);
-    flushLater(this);
-    for (const stream of [...this.#streams.values()]) stream.pump();
-    if (this.hasRoom) this.#home.upstreamReady(this);
+    if (!this.#mayAnswer()) return;
+    this.#output.settingsAck();
+    this.#pump();
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#serving = true;
+    this.#armDeadline();
+    this.#home.upstreamReady(this);
   }
 
   settingsAck(): void {}
 
   ping(bytes: Buffer, start: number): void {
-    frames.writePing(this.#output, bytes, start, true);
-    flushLater(this);
+    if (this.#mayAnswer()) this.#output.ping(bytes, start, true);
   }
 
   pingAck(): void {}
@@ -341,21 +306,20 @@ export class Http2Upstream extends DialedConnection implements FrameHandler, Str
     for (const [streamId, stream] of [...this.#streams]) {
       if (streamId <= lastStreamId) continue;
       this.#streams.delete(streamId);
-      stream.over = true;
-      stream.refuse("E_UPSTREAM_REFUSED");
+      stream.fail("E_UPSTREAM_REFUSED");
     }
     this.#afterStream();
   }
 
   windowUpdate(streamId: number, increment: number): void {
     if (streamId === 0) {
-      if (!this.#sendWindow.add(increment)) return this.connectionError(H2_ERROR.flowControlError);
-      for (const stream of [...this.#streams.values()]) stream.pump();
+      if (this.#output.window.add(increment)) this.#pump();
+      else this.connectionError(H2_ERROR.flowControlError);
       return;
     }
     const stream = this.#streams.get(streamId);
-    if (stream === undefined) return;
-    if (stream.sendWindow.add(increment)) stream.pump();
+    if (stream === undefined) this.#obey(streamId, FRAME.windowUpdate);
+    else if (stream.sendWindow.add(increment)) stream.pump();
     else this.#breakStream(stream, H2_ERROR.flowControlError);
   }
 
@@ -367,57 +331,74 @@ export class Http2Upstream extends DialedConnection implements FrameHandler, Str
   }
 
   connectionError(code: number): void {
+    this.failConnecting("E_ENDPOINT_PROTOCOL");
     this.#goodbye(code);
   }
 
   // ---- Inside
 
-  #mayEndAt(mark: number, streamId: number): void {
-    this.#lastFlags = mark + FLAGS_OFFSET;
-    this.#lastStream = streamId;
-    flushLater(this);
+  /** Those that have waited longest go first, and then stand at the end: so each gets its turn. */
+  #pump(): void {
+    for (const [streamId, stream] of [...this.#streams]) {
+      if (this.sendable <= 0) return;
+      if (!stream.congested || this.#streams.get(streamId) !== stream) continue;
+      this.#streams.delete(streamId);
+      this.#streams.set(streamId, stream);
+      stream.pump();
+    }
   }
 
-  #obey(verdict: number): void {
-    if (isConnectionError(verdict)) this.connectionError(H2_ERROR.protocolError);
+  /** A frame for a stream that is not there. */
+  #obey(streamId: number, type: number): void {
+    const verdict = this.#ids.onReceive(streamId, type);
+    if (isConnectionError(verdict)) this.connectionError(verdictCode(verdict));
   }
 
   /** The endpoint broke a rule on one stream: its answer cannot be used. */
-  #breakStream(stream: UpstreamStream, code: number): void {
-    this.#streams.delete(stream.streamId);
-    this.#ids.close(stream.streamId, CLOSED_BY.ourReset);
-    frames.writeRstStream(this.#output, stream.streamId, code);
-    this.#lastFlags = -1;
-    flushLater(this);
-    stream.onReset(false);
-    this.#afterStream();
+  #breakStream(stream: UpstreamStream, code: number, reason: ErrorCode = "E_BAD_RESPONSE"): void {
+    this.leave(stream, code);
+    stream.fail(reason);
+  }
+
+  /** Whether a word of the endpoint may be answered. One that asks and asks and does not read must end. */
+  #mayAnswer(): boolean {
+    if (!this.congested || ++this.#unreadAnswers <= MAX_UNREAD_ANSWERS) return true;
+    this.connectionError(H2_ERROR.enhanceYourCalm);
+    return false;
+  }
+
+  /** An exchange was given up while nothing was heard: an endpoint that is gone without a word must not get the next. */
+  #askForLife(): void {
+    const now = this.now();
+    if (now - this.#heardMs < SILENCE_MS || !this.#deadlines.asked(now)) return;
+    this.#output.ping(PING, 0, false);
   }
 
   #afterStream(): void {
-    if (!this.isServing) return;
+    if (!this.#serving) return;
     this.#armDeadline();
     if (this.#leaving && this.#streams.size === 0) this.#goodbye(H2_ERROR.noError);
-    else if (this.hasRoom) this.#home.upstreamReady(this);
   }
 
   #armDeadline(): void {
-    if (this.congested) this.deadlineMs = this.now() + WRITE_TIMEOUT_MS;
-    else this.deadlineMs = this.#streams.size > 0 ? NEVER : this.now() + this.#home.idleTimeoutMs;
+    if (!this.#settled) return;
+    const idle = this.#streams.size > 0 ? NEVER : this.now() + this.#home.idleTimeoutMs;
+    this.deadlineMs = Math.min(idle, this.#deadlines.nextMs);
+  }
+
+  #resetStreams(): void {
+    for (const stream of [...this.#streams.values()]) stream.onReset();
   }
 
   #goodbye(code: number): void {
-    if (!this.isServing) return;
-    this.isServing = false;
-    this.#leaving = true;
     this.#reader.stop();
-    frames.writeGoaway(this.#output, 0, code, "");
-    this.flush();
-    this.#home.upstreamClosed(this, true);
-    for (const stream of [...this.#streams.values()]) stream.onReset(false);
+    this.#leaving = true;
+    if (this.#serving) {
+      this.#serving = false;
+      this.#output.goaway(code, "");
+      this.#home.upstreamClosed(this);
+      this.#resetStreams();
+    }
     this.close();
   }
 }
-
-const COLON = 0x3a;
-/** Where a frame's header has its flags. */
-const FLAGS_OFFSET = 4;

@@ -2,7 +2,6 @@
  * One exchange on an HTTP/2 connection to an endpoint. The exchange writes HTTP/1.1 and reads HTTP/1.1; here it becomes
  * a stream: the head becomes fields, chunks become DATA, and the other way round.
  */
-import { createHash } from "node:crypto";
 import type { ErrorCode } from "../../base/errors.ts";
 import { ChunkedBody } from "../../protocols/http1/chunked.ts";
 import { DONE, Head } from "../../protocols/http1/head.ts";
@@ -15,27 +14,39 @@ import type { HeaderList } from "../../protocols/http2/header-list.ts";
 import { type DataSink, SendQueue } from "../../protocols/http2/send-queue.ts";
 import { type Deadline, NEVER } from "../../transport/deadlines.ts";
 import type { Borrower, UpstreamChannel } from "../upstream-channel.ts";
+import { answerHead, tunnelHead } from "./answer-head.ts";
 
 /** The connection that a stream is on. */
 export interface StreamHome extends DataSink {
+  /** A stream has begun on it before. */
   readonly hasServed: boolean;
   readonly initialSendWindow: number;
+  /** Extended CONNECT (RFC 8441) was announced. */
+  readonly takesTunnels: boolean;
   /** The next stream's number, 0 when there are no more. */
   beginStream(stream: UpstreamStream): number;
   writeRequest(stream: UpstreamStream, head: Head, protocol: string, endStream: boolean): void;
   writeTrailers(streamId: number, lines: string): void;
   writeEnd(streamId: number): void;
   giveBack(stream: UpstreamStream, bytes: number): void;
-  /** Resets the stream, if it is not over, and forgets it. */
+  /** Forgets the stream, after a reset when `code` is not NO_ERROR. Does nothing for one that is forgotten already. */
   leave(stream: UpstreamStream, code: number): void;
   now(): number;
 }
 
+/** Whoever made a stream, and is told once when nobody needs it any more. */
+export interface StreamKeeper {
+  forget(stream: UpstreamStream): void;
+}
+
 /** Larger than anything that exchanges write. */
-const LIMITS = { bytes: 2_097_152, fields: 2_000 };
-const RECEIVE_WINDOW = 262_144;
-const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+const LIMITS = { bytes: 4_194_304, fields: 20_000 };
+/** What a stream's endpoint may send before it was passed on: also told in SETTINGS. */
+export const STREAM_WINDOW = 262_144;
+/** How long an answer that is whole may take to say so (END_STREAM). */
+const LINGER_MS = 5_000;
 const CHUNK_END = Buffer.from("\r\n");
+const UNKNOWN = -1;
 /** Used while one head is turned into fields. */
 const head = new Head();
 
@@ -44,35 +55,44 @@ export class UpstreamStream implements UpstreamChannel, Deadline {
   deadlineMs = NEVER;
   sweepIndex = -1;
   streamId = 0;
-  readonly receiveWindow = new ReceiveWindow(RECEIVE_WINDOW);
+  readonly receiveWindow = new ReceiveWindow(STREAM_WINDOW);
   sendWindow = new SendWindow();
-  /** Both sides have said their last word. */
-  over = false;
+  readonly #keeper: StreamKeeper;
   #home: StreamHome | undefined;
   #borrower: Borrower | undefined;
   #queue: SendQueue | undefined;
+  /** Nothing can be sent on it any more. */
+  #unusable = false;
+
   #chunks: ChunkedBody | undefined;
   #remaining = 0;
   #requestEnded = false;
   #endWaits = false;
   #isHead = false;
-  #tunnelKey: string | undefined;
+  /** What the request wants to upgrade to; "" for nothing. */
+  #protocol = "";
+  #webSocketKey = "";
+
+  #headReceived = false;
   #isTunnel = false;
   #answerChunked = false;
-  #headReceived = false;
+  /** Bytes that the answer's content-length still promises. */
+  #answerRemaining = UNKNOWN;
+  #answerEnded = false;
   #paused = false;
   #owed = 0;
 
-  constructor(borrower: Borrower) {
+  constructor(borrower: Borrower, keeper: StreamKeeper) {
     this.#borrower = borrower;
-  }
-
-  get hasBorrower(): boolean {
-    return this.#borrower !== undefined;
+    this.#keeper = keeper;
   }
 
   get congested(): boolean {
     return this.#queue !== undefined && !this.#queue.isEmpty;
+  }
+
+  get hasBorrower(): boolean {
+    return this.#borrower !== undefined;
   }
 
   /** A connection is there for it. */
@@ -82,20 +102,18 @@ export class UpstreamStream implements UpstreamChannel, Deadline {
   }
 
   connected(): void {
-    this.deadlineMs = NEVER;
     this.#borrower?.onConnected(this);
   }
 
-  /** There is no connection, or the endpoint has not looked at the request: it can be sent elsewhere. */
-  refuse(code: ErrorCode): void {
-    const borrower = this.#take();
-    borrower?.onConnectFailed(code);
+  /** It is of no use any more. Whether the request may be sent elsewhere, `code` says. */
+  fail(code: ErrorCode): void {
+    this.#take()?.onConnectFailed(code);
   }
 
   // ---- What the exchange sends (UpstreamChannel)
 
   send(bytes: Buffer, start: number, end: number, reused: boolean): void {
-    if (this.#home === undefined || this.over) return;
+    if (this.#home === undefined || this.#unusable) return;
     const from = this.streamId === 0 ? this.#sendHead(this.#home, bytes, start, end) : start;
     if (from < end) this.#sendBody(bytes, from, end, reused);
   }
@@ -116,23 +134,29 @@ export class UpstreamStream implements UpstreamChannel, Deadline {
     this.#endRequest("");
   }
 
-  release(): void {
-    this.#take();
+  release(reusable: boolean, nowMs: number): void {
+    if (!reusable || !this.#requestEnded || this.#answerEnded || this.#isTunnel) {
+      this.#take();
+      return;
+    }
+    // All that was promised is here, and only END_STREAM is not: a reset would look to the endpoint as if we had left.
+    this.#borrower = undefined;
+    this.deadlineMs = nowMs + LINGER_MS;
+    this.resume();
   }
 
   #sendHead(home: StreamHome, bytes: Buffer, start: number, end: number): number {
     head.reset(bytes, start);
-    // Our own words: they are well-formed.
-    if (parseRequestHead(head, end, LIMITS) !== DONE || inspectRequest(head) !== undefined) return end;
+    if (parseRequestHead(head, end, LIMITS) !== DONE || inspectRequest(head) !== undefined)
+      return this.#cannotSend("E_INTERNAL", end);
+    const protocol = head.upgradeField >= 0 ? head.value(head.upgradeField) : "";
+    if (protocol !== "" && !home.takesTunnels) return this.#cannotSend("E_ENDPOINT_PROTOCOL", end);
     this.streamId = home.beginStream(this);
-    if (this.streamId === 0) {
-      queueMicrotask(() => this.refuse("E_UPSTREAM_REFUSED"));
-      return end;
-    }
+    if (this.streamId === 0) return this.#cannotSend("E_UPSTREAM_REFUSED", end);
     this.sendWindow = new SendWindow(home.initialSendWindow);
     this.#queue = new SendQueue(this.streamId, this.sendWindow, home);
-    const protocol = head.upgradeField >= 0 ? head.value(head.upgradeField) : "";
-    if (protocol !== "") this.#tunnelKey = head.get("sec-websocket-key") ?? "";
+    this.#protocol = protocol;
+    if (protocol !== "") this.#webSocketKey = head.get("sec-websocket-key") ?? "";
     this.#isHead = bytes.toString("latin1", head.start, head.methodEnd) === "HEAD";
     this.#chunks = head.chunked ? new ChunkedBody() : undefined;
     this.#remaining = Math.max(0, head.contentLength);
@@ -141,9 +165,16 @@ export class UpstreamStream implements UpstreamChannel, Deadline {
     return head.position;
   }
 
+  /** Told later: a borrower is never called from within its own call. */
+  #cannotSend(code: ErrorCode, end: number): number {
+    this.#unusable = true;
+    queueMicrotask(() => this.fail(code));
+    return end;
+  }
+
   #sendBody(bytes: Buffer, start: number, end: number, reused: boolean): void {
     const queue = this.#queue;
-    if (queue === undefined || this.#requestEnded) return;
+    if (queue === undefined || this.#requestEnded || this.#endWaits) return;
     const chunks = this.#chunks;
     if (chunks !== undefined) {
       chunks.consume(bytes, start, end, (from, to) => queue.send(bytes, from, to, reused));
@@ -151,13 +182,13 @@ export class UpstreamStream implements UpstreamChannel, Deadline {
       return;
     }
     queue.send(bytes, start, end, reused);
-    if (this.#tunnelKey !== undefined) return;
+    if (this.#protocol !== "") return;
     this.#remaining -= end - start;
     if (this.#remaining <= 0) this.#endRequest("");
   }
 
   #endRequest(trailers: string): void {
-    if (this.#requestEnded || this.#home === undefined) return;
+    if (this.#requestEnded || this.#home === undefined || this.streamId === 0) return;
     if (this.congested) {
       this.#endWaits = true;
       return;
@@ -174,37 +205,42 @@ export class UpstreamStream implements UpstreamChannel, Deadline {
     this.#borrower?.onUpstreamDrain();
   }
 
-  // ---- What the endpoint sends
+  // ---- What the endpoint sends. Each returns false when it cannot be right.
 
-  /** An answer's fields, interim or final. False when they cannot be right. */
+  /** An answer's fields, interim or final. */
   onFields(list: HeaderList, { status, contentLength }: ResponseFields, endStream: boolean): boolean {
     if (this.#headReceived) return false;
-    const lines = list.bytes.toString("latin1", list.valueEnd(0) + 2, list.length);
     if (status < 200) {
-      if (endStream) return false;
-      this.#deliver(Buffer.from(`HTTP/1.1 ${status} \r\n${lines}\r\n`, "latin1"));
-      return true;
+      if (!endStream) this.#deliver(answerHead(list, status, ""));
+      return !endStream;
     }
     this.#headReceived = true;
-    if (this.#tunnelKey !== undefined && status === 200) {
+    if (this.#protocol !== "" && status < 300) {
       this.#isTunnel = true;
-      this.#deliver(
-        Buffer.from(`HTTP/1.1 101 Switching Protocols\r\n${upgradeLines(this.#tunnelKey)}${lines}\r\n`, "latin1"),
-      );
-      return true;
+      this.#deliver(tunnelHead(list, this.#protocol, this.#webSocketKey));
+      return endStream ? this.onEnd("") : true;
     }
     const bodiless = this.#isHead || status === 204 || status === 304;
-    this.#answerChunked = !endStream && !bodiless && contentLength < 0;
+    if (endStream && !bodiless && contentLength > 0) return false;
+    this.#answerEnded = endStream;
+    this.#answerRemaining = bodiless ? 0 : contentLength;
+    // An answer that is nothing but fields stays one: with trailers in it (gRPC), a length would be out of place.
+    this.#answerChunked = !bodiless && contentLength < 0 && !(endStream && list.find("grpc-status") < 0);
     let framing = "";
     if (this.#answerChunked) framing = "Transfer-Encoding: chunked\r\n";
     else if (endStream && !bodiless && contentLength < 0) framing = "Content-Length: 0\r\n";
-    this.over = endStream;
-    this.#deliver(Buffer.from(`HTTP/1.1 ${status} \r\n${lines}${framing}\r\n`, "latin1"));
+    const isWhole = this.#answerChunked && endStream;
+    this.#deliver(answerHead(list, status, framing, isWhole ? "0\r\n\r\n" : ""));
+    if (endStream) this.#closed(true);
     return true;
   }
 
   onData(bytes: Buffer, start: number, end: number): boolean {
     if (!this.#headReceived) return false;
+    if (this.#answerRemaining !== UNKNOWN) {
+      this.#answerRemaining -= end - start;
+      if (this.#answerRemaining < 0) return false;
+    }
     if (this.#paused) this.#owed += end - start;
     else this.#home?.giveBack(this, end - start);
     const data = bytes.subarray(start, end);
@@ -214,25 +250,30 @@ export class UpstreamStream implements UpstreamChannel, Deadline {
   }
 
   /** The answer is complete. `trailers`: lines with their line breaks. */
-  onEnd(trailers: string): void {
-    this.over = true;
+  onEnd(trailers: string): boolean {
+    if (!this.#headReceived || this.#answerRemaining > 0) return false;
+    this.#answerEnded = true;
     if (this.#answerChunked) this.#deliver(Buffer.from(`0\r\n${trailers}\r\n`, "latin1"));
-    // What was announced and did not come, or a tunnel that ends, shows as a closed connection.
-    if (this.#borrower !== undefined) this.#closed(true);
+    // A tunnel that ends shows as a closed connection; what was given back before END_STREAM came is forgotten now.
+    this.#closed(true);
+    return true;
   }
 
   /** It was reset, or its connection is gone. */
-  onReset(clean: boolean): void {
-    this.over = true;
-    this.#closed(clean);
+  onReset(): void {
+    this.#answerEnded = true;
+    this.#requestEnded = true;
+    this.#closed(false);
   }
 
   onDeadline(nowMs: number): void {
-    this.#borrower?.onUpstreamDeadline(nowMs);
+    if (this.#borrower !== undefined) this.#borrower.onUpstreamDeadline(nowMs);
+    else this.#take();
   }
 
-  get isTunnel(): boolean {
-    return this.#isTunnel;
+  /** No more bytes will come, so none are asked for. */
+  get answerEnded(): boolean {
+    return this.#answerEnded;
   }
 
   #deliver(bytes: Buffer): void {
@@ -240,23 +281,18 @@ export class UpstreamStream implements UpstreamChannel, Deadline {
   }
 
   #closed(clean: boolean): void {
-    const borrower = this.#take();
-    borrower?.onUpstreamClosed(clean);
+    this.#take()?.onUpstreamClosed(clean);
   }
 
   /** Nobody waits for it any more: tells the endpoint, and forgets it. */
   #take(): Borrower | undefined {
     const borrower = this.#borrower;
     this.#borrower = undefined;
+    this.#unusable = true;
     this.deadlineMs = NEVER;
     this.#queue?.clear();
-    this.#home?.leave(this, this.over && this.#requestEnded ? H2_ERROR.noError : H2_ERROR.cancel);
+    this.#keeper.forget(this);
+    this.#home?.leave(this, this.#answerEnded && this.#requestEnded ? H2_ERROR.noError : H2_ERROR.cancel);
     return borrower;
   }
-}
-
-/** What a WebSocket client waits for (RFC 6455 section 4.2.2); HTTP/2 has no need of it. */
-function upgradeLines(key: string): string {
-  const accept = createHash("sha1").update(`${key}${GUID}`).digest("base64");
-  return `Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ${accept}\r\n`;
 }
