@@ -27,7 +27,6 @@ export class StreamTable {
 
   add(stream: ClientStream): void {
     this.#streams.set(stream.id, stream);
-    this.#sweep.add(stream);
   }
 
   /** False when it was not there any more. */
