@@ -4,12 +4,11 @@ import { BAD, type Head, MORE } from "../../protocols/http1/head.ts";
 import { inspectRequest } from "../../protocols/http1/inspect-request.ts";
 import type { ResponseFraming } from "../../protocols/http1/inspect-response.ts";
 import { parseRequestHead } from "../../protocols/http1/parse-request.ts";
-import { ReceiveWindow, type SendWindow } from "../../protocols/http2/flow-window.ts";
+import type { ReceiveWindow, SendWindow } from "../../protocols/http2/flow-window.ts";
 import { H2_ERROR } from "../../protocols/http2/frames.ts";
 import { afterPeerEnded, afterWeEnded, maySend, STREAM, type StreamState } from "../../protocols/http2/stream-state.ts";
 import { type Deadline, NEVER } from "../../transport/deadlines.ts";
 import type { Origin, Place } from "../../transport/origin.ts";
-import { BodyPace } from "../body-pace.ts";
 import type { ClientSide, ResponseHead } from "../client-side.ts";
 import type { HttpContext } from "../context.ts";
 import { Exchange } from "../exchange.ts";
@@ -20,6 +19,7 @@ import type { FrameOutput } from "./frame-output.ts";
 import { StreamOutput } from "./stream-output.ts";
 import type { StreamTable } from "./stream-table.ts";
 import { StreamTunnel } from "./stream-tunnel.ts";
+import { MISMATCH, StreamUpload, type UploadProblem } from "./stream-upload.ts";
 
 /** What a stream needs of its connection. All that is sent is gathered and leaves later, in one write. */
 export interface StreamConnection {
@@ -38,43 +38,41 @@ export interface StreamConnection {
   streamDone(stream: ClientStream): void;
 }
 
-/** How much of a request that is answered already is read and thrown away, and for how long. */
+/** How long a request that is answered already is read and thrown away. */
 const LINGER_MS = 2_000;
-const LINGER_BYTES = 4 * 1_048_576;
 const NO_HEAD = Buffer.from("GET / HTTP/1.1\r\n\r\n");
-const MORE_THAN_SAID = "more DATA than content-length says";
+const WRONG_LENGTH = "DATA and content-length do not fit";
 
 export class ClientStream implements ClientSide, Deadline {
   readonly id: number;
   state: StreamState;
   deadlineMs = NEVER;
   sweepIndex = -1;
-  readonly receiveWindow: ReceiveWindow;
   readonly #connection: StreamConnection;
   readonly #data: StreamOutput;
   #exchange: Exchange | undefined;
   /** For CONNECT with `:protocol` only. */
   #tunnel: StreamTunnel | undefined;
-  #pace: BodyPace | undefined;
+  /** Undefined when the request ends with its head. */
+  readonly #upload: StreamUpload | undefined;
   #trailers = "";
   /** The answer is complete here; it may still wait for a window. */
   #answered = false;
-  #bodyPaused = false;
-  /** Bytes that were received and not given back to the window. */
-  #owed = 0;
-  #discarded = 0;
-  #chunked = false;
 
   constructor(connection: StreamConnection, id: number, receiveWindow: number, endStream: boolean) {
     this.id = id;
     this.#connection = connection;
     this.#data = new StreamOutput(id, connection.output, connection.streams.initialSendWindow);
-    this.receiveWindow = new ReceiveWindow(receiveWindow);
+    this.#upload = endStream ? undefined : new StreamUpload(receiveWindow);
     this.state = endStream ? STREAM.halfClosedRemote : STREAM.open;
   }
 
   get sendWindow(): SendWindow {
     return this.#data.window;
+  }
+
+  get receiveWindow(): ReceiveWindow | undefined {
+    return this.#upload?.window;
   }
 
   // ---- The request
@@ -90,9 +88,8 @@ export class ClientStream implements ClientSide, Deadline {
     if (exchange.form === "bad") return refuse(exchange, "E_BAD_TARGET");
     if (exchange.form === "authority") return refuse(exchange, "E_CONNECT_REFUSED");
     if (connects) this.#tunnel = new StreamTunnel();
-    this.#chunked = head.chunked;
     if (exchange.body.complete) exchange.receivedMs = nowMs;
-    else this.#pace = new BodyPace(nowMs);
+    else this.#upload?.begin(head.chunked, nowMs);
     handleExchange(exchange);
     this.#armDeadline();
   }
@@ -114,25 +111,18 @@ export class ClientStream implements ClientSide, Deadline {
   /** Undefined, or why what has come cannot be right (then the stream is reset with PROTOCOL_ERROR). */
   onData(bytes: Buffer, start: number, end: number): string | undefined {
     const exchange = this.#exchange;
-    if (exchange === undefined || exchange.finished) {
+    const upload = this.#upload;
+    const tunnel = this.#tunnel;
+    if (upload === undefined || exchange === undefined || exchange.finished) {
       this.#discard(end - start);
       return undefined;
     }
     exchange.nowMs = this.#connection.context.clock.now();
-    const tunnel = this.#tunnel;
-    if (this.#bodyPaused || tunnel?.isOpen === false) this.#owed += end - start;
+    if (upload.isPaused || tunnel?.isOpen === false) upload.owe(end - start);
     else this.#connection.giveBack(this, end - start);
-    if (tunnel !== undefined) {
-      tunnel.fromClient(exchange.attempt, bytes, start, end);
-      return undefined;
-    }
-    if (exchange.body.complete) return MORE_THAN_SAID;
-    if (this.#chunked) {
-      const chunk = chunkOf(bytes, start, end);
-      this.#take(exchange, chunk, 0, chunk.length);
-      return undefined;
-    }
-    return this.#take(exchange, bytes, start, end) < end ? MORE_THAN_SAID : undefined;
+    if (tunnel === undefined) return this.#afterTaking(exchange, upload.take(exchange, bytes, start, end));
+    tunnel.fromClient(exchange.attempt, bytes, start, end);
+    return undefined;
   }
 
   /** The request is complete. `trailers`: lines with their line breaks. Returns what `onData` does. */
@@ -142,29 +132,16 @@ export class ClientStream implements ClientSide, Deadline {
     if (this.state === STREAM.closed) this.#connection.streamDone(this);
     if (exchange === undefined || exchange.finished) return undefined;
     exchange.nowMs = this.#connection.context.clock.now();
-    if (this.#tunnel !== undefined) this.#tunnel.clientEnded(exchange.attempt);
-    else if (this.#chunked) {
-      const last = Buffer.from(`0\r\n${trailers}\r\n`, "latin1");
-      this.#take(exchange, last, 0, last.length);
-    } else if (!exchange.body.complete) return "less DATA than content-length says";
-    this.#armDeadline();
+    if (this.#tunnel === undefined) return this.#afterTaking(exchange, this.#upload?.end(exchange, trailers));
+    this.#tunnel.clientEnded(exchange.attempt);
     return undefined;
   }
 
-  #take(exchange: Exchange, bytes: Buffer, start: number, end: number): number {
-    const { body, nowMs, settings } = exchange;
-    const stop = body.consume(bytes, start, end);
-    const slow = !body.complete && this.#pace?.isTooSlow(body.received, settings.limits.bodyRate, nowMs) === true;
-    const problem = body.problem ?? (slow ? "E_BODY_TOO_SLOW" : undefined);
-    if (problem !== undefined) {
-      breakOff(exchange, problem);
-      return end;
-    }
-    if (body.complete) exchange.receivedMs = nowMs;
-    if (exchange.attempt === undefined) exchange.hold(bytes, start, stop);
-    else exchange.attempt.onRequestBody(bytes, start, stop);
-    this.#armDeadline();
-    return stop;
+  #afterTaking(exchange: Exchange, problem: UploadProblem | undefined): string | undefined {
+    if (problem === MISMATCH) return WRONG_LENGTH;
+    if (problem === undefined) this.#armDeadline();
+    else breakOff(exchange, problem);
+    return undefined;
   }
 
   /** The client has reset the stream, or its connection is gone. */
@@ -185,14 +162,12 @@ export class ClientStream implements ClientSide, Deadline {
       this.#connection.reset(this, H2_ERROR.cancel);
     } else if (exchange === undefined) this.#connection.reset(this, H2_ERROR.noError);
     else if (!this.#connection.mayReceive) this.#armDeadline();
-    else if (!exchange.body.complete && !this.#bodyPaused) breakOff(exchange, "E_BODY_TIMEOUT");
+    else if (this.#awaitsBody(exchange)) breakOff(exchange, "E_BODY_TIMEOUT");
   }
 
   /** Bytes to give back to the connection's window now that the stream is gone. */
   takeOwed(): number {
-    const owed = this.#owed;
-    this.#owed = 0;
-    return owed;
+    return this.#upload?.takeOwed() ?? 0;
   }
 
   /** There is no time left: both sides of a tunnel are told why. */
@@ -306,15 +281,13 @@ export class ClientStream implements ClientSide, Deadline {
   }
 
   pauseBody(): void {
-    this.#bodyPaused = true;
-    this.#pace?.pause(this.#connection.context.clock.now());
+    this.#upload?.pause(this.#connection.context.clock.now());
   }
 
   resumeBody(): void {
     const exchange = this.#exchange;
     if (exchange !== undefined) this.#tunnel?.passOn(exchange.attempt);
-    this.#bodyPaused = false;
-    this.#pace?.resume(this.#connection.context.clock.now());
+    this.#upload?.resume(this.#connection.context.clock.now());
     const owed = this.takeOwed();
     if (owed > 0) this.#connection.giveBack(this, owed);
     this.#armDeadline();
@@ -339,7 +312,7 @@ export class ClientStream implements ClientSide, Deadline {
     }
     this.deadlineMs = NEVER;
     if (this.state === STREAM.closed) this.#connection.streamDone(this);
-    else this.deadlineMs = this.#connection.context.clock.now() + LINGER_MS;
+    else this.#setDeadline(this.#connection.context.clock.now() + LINGER_MS);
   }
 
   /**
@@ -348,27 +321,26 @@ export class ClientStream implements ClientSide, Deadline {
    */
   #discard(bytes: number): void {
     this.#connection.giveBack(this, bytes);
-    this.#discarded += bytes;
-    if (this.#discarded > LINGER_BYTES) this.#connection.reset(this, H2_ERROR.noError);
+    if (this.#upload?.discard(bytes) === false) this.#connection.reset(this, H2_ERROR.noError);
   }
 
   /** Which silence is the client's fault, and how long it may last. */
   #armDeadline(): void {
     const { context, settings } = this.#connection;
     const exchange = this.#exchange;
-    if (this.#data.isWaiting) this.deadlineMs = context.clock.now() + settings.timeouts.write;
-    else if (exchange !== undefined && !exchange.body.complete && !this.#bodyPaused)
-      this.deadlineMs = context.clock.now() + settings.timeouts.body;
+    if (this.#data.isWaiting) this.#setDeadline(context.clock.now() + settings.timeouts.write);
+    else if (exchange !== undefined && this.#awaitsBody(exchange))
+      this.#setDeadline(context.clock.now() + settings.timeouts.body);
     else this.deadlineMs = NEVER;
   }
-}
 
-/** DATA of unknown length goes on as a chunk, in one piece. */
-function chunkOf(bytes: Buffer, start: number, end: number): Buffer {
-  const size = `${(end - start).toString(16)}\r\n`;
-  const chunk = Buffer.allocUnsafe(size.length + end - start + 2);
-  chunk.write(size, "latin1");
-  bytes.copy(chunk, size.length, start, end);
-  chunk.write("\r\n", chunk.length - 2, "latin1");
-  return chunk;
+  #awaitsBody(exchange: Exchange): boolean {
+    return !exchange.body.complete && this.#upload?.isPaused === false;
+  }
+
+  /** Most streams never have one. */
+  #setDeadline(atMs: number): void {
+    this.deadlineMs = atMs;
+    this.#connection.context.sweep.add(this);
+  }
 }

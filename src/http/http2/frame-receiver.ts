@@ -90,7 +90,7 @@ export class FrameReceiver implements FrameHandler {
     if (stream === undefined) return this.#frameForNoStream(streamId, FRAME.data);
     const verdict = onReceive(stream.state, FRAME.data);
     if (verdict !== VERDICT_FINE) this.#obey(verdict, stream, "DATA after the end");
-    else if (!stream.receiveWindow.receive(flowBytes))
+    else if (stream.receiveWindow?.receive(flowBytes) === false)
       this.#connection.failStream(stream, H2_ERROR.flowControlError, "more DATA than the stream's window allows");
   }
 

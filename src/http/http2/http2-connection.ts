@@ -214,7 +214,7 @@ export class Http2Connection extends Connection implements StreamConnection, Rec
   }
 
   giveBack(stream: ClientStream, bytes: number): void {
-    const increment = stream.receiveWindow.consume(bytes);
+    const increment = stream.receiveWindow?.consume(bytes) ?? 0;
     if (increment > 0 && (stream.state === STREAM.open || stream.state === STREAM.halfClosedLocal))
       this.output.windowUpdate(stream.id, increment);
     this.giveBackToConnection(bytes);

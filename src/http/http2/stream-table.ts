@@ -36,7 +36,6 @@ export class StreamTable<Stream extends TableStream> {
 
   add(stream: Stream): void {
     this.#streams.set(stream.id, stream);
-    this.#sweep.add(stream);
   }
 
   /** False when it was not there any more. */
