@@ -50,6 +50,10 @@ export class FakeSocket {
   resume(): void {}
   shutdown(): void {}
 
+  getTLSVersion(): null {
+    return null;
+  }
+
   #close(how: "end" | "terminate"): void {
     if (this.ended !== "") return;
     this.ended = how;
