@@ -3,7 +3,7 @@
  * the runtime's sockets (`session(socket, bytes)`, not documented) and asked in `open`, for `socket.setSession`.
  */
 const MOST_KEYS = 1_024;
-/** TLS 1.3 gives two tickets a connection, each good for one other (RFC 8446, appendix C.4). */
+/** TLS 1.3 gives two tickets a full handshake, and often none a resumed one (RFC 8446, appendix C.4). */
 const MOST_PER_KEY = 4;
 
 export class ClientSessions {
@@ -20,8 +20,12 @@ export class ClientSessions {
     this.#byKey.set(key, kept);
   }
 
-  /** The newest, which is then gone from here; undefined when there is none. */
+  /**
+   * The newest, which is then gone from here unless it is the last: servers that want each used once only do a full
+   * handshake when it comes again, and then give new ones. Nobody who could follow us by it sees these connections.
+   */
   take(key: string): Uint8Array | undefined {
-    return this.#byKey.get(key)?.pop();
+    const kept = this.#byKey.get(key);
+    return kept !== undefined && kept.length > 1 ? kept.pop() : kept?.[0];
   }
 }

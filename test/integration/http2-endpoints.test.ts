@@ -1,0 +1,344 @@
+/** HTTP/2 and TLS towards endpoints: every combination of what clients and endpoints speak, with Node on both ends. */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createSelfSigned } from "../../src/tls/self-signed.ts";
+import { type Balancer, startBalancer } from "../support/balancer.ts";
+import {
+  HttpClient,
+  type HttpEndpoint,
+  type HttpEndpointOptions,
+  type HttpOutcome,
+  node,
+  startHttpEndpoint,
+} from "../support/http-peers.ts";
+import { createAuthority, hasOpenssl, type IssuedPair, type TestAuthority } from "../support/openssl.ts";
+import { nginx, startNginx } from "../support/real-proxy.ts";
+import { writePair } from "../support/tls-peers.ts";
+
+const sevens = (bytes: number): string => createHash("sha256").update(Buffer.alloc(bytes, 7)).digest("hex");
+const MEGABYTES = 6 * 1_048_576;
+const STATUS_PATH = "/status?code=";
+
+if (node === null) console.log("skipped: node is not installed");
+else if (!hasOpenssl()) console.log("skipped: openssl is not installed");
+else {
+  let authority: TestAuthority;
+  let pair: IssuedPair;
+  let client: HttpClient;
+  const stops: (() => unknown)[] = [];
+
+  beforeAll(() => {
+    authority = createAuthority();
+    pair = authority.issue("app", "DNS:app.test,IP:127.0.0.1");
+    client = new HttpClient();
+  });
+  afterAll(async () => {
+    await client.stop();
+    authority.remove();
+  });
+  afterEach(async () => {
+    for (const stop of stops.splice(0).reverse()) await stop();
+  });
+
+  const files = (issued: IssuedPair) => ({ key: issued.keyPath, certificate: issued.certificatePath });
+  const endpoint = async (options: HttpEndpointOptions): Promise<HttpEndpoint> => {
+    const started = await startHttpEndpoint(options);
+    stops.push(() => started.kill());
+    return started;
+  };
+  const balancer = (pool: object, options: { tls?: boolean; listener?: object } = {}): Balancer => {
+    const tls = { certificates: [{ certificate: pair.certificatePath, key: pair.keyPath }] };
+    const started = startBalancer({
+      listeners: { web: { address: ":80", pool: "app", ...(options.tls === true && { tls }), ...options.listener } },
+      pools: { app: { balance: "round-robin", ...pool } },
+    } as never);
+    stops.push(() => started.stop());
+    return started;
+  };
+  const until = async (check: () => boolean, what: string): Promise<void> => {
+    for (let look = 0; look < 400; look++) {
+      if (check()) return;
+      await Bun.sleep(25);
+    }
+    throw new Error(`never happened: ${what}`);
+  };
+
+  for (const tls of [false, true])
+    for (const from of [1, 2] as const)
+      for (const to of [1, 2] as const) {
+        describe(`HTTP/${from} to HTTP/${to}, ${tls ? "TLS on both sides" : "plain"}`, () => {
+          let started: Balancer;
+          const ask = (path: string, more: object = {}): Promise<HttpOutcome> =>
+            client.ask({
+              version: from,
+              origin: `${tls ? "https" : "http"}://127.0.0.1:${started.port}`,
+              path,
+              ...(tls && { caPath: authority.caPath, name: "app.test" }),
+              ...more,
+            });
+          const setUp = async (): Promise<void> => {
+            const served = await endpoint({ name: "one", version: to, ...(tls && files(pair)) });
+            const connections = {
+              protocol: `http${to}`,
+              ...(tls && { tls: { ca: authority.caPath, serverName: "app.test" } }),
+            };
+            started = balancer({ endpoints: [served.address], connections }, { tls });
+          };
+
+          test("fields, small bodies, statuses without a body, interim answers, trailers", async () => {
+            await setUp();
+            const info = await ask("/info?x=1", { headers: { "x-one": "1", cookie: "a=b" } });
+            const told = JSON.parse(info.text);
+            expect(told).toMatchObject({ name: "one", version: to === 1 ? "1.1" : "2.0", path: "/info?x=1" });
+            expect(told.headers).toMatchObject({ "x-one": "1", cookie: "a=b", "x-forwarded-for": "127.0.0.1" });
+            if (tls) expect(told.serverName).toBe("app.test");
+            const echo = await ask("/echo", { method: "POST", body: "hello" });
+            expect([echo.status, echo.text, echo.headers["content-length"]]).toEqual([200, "hello", "5"]);
+            const chunked = await ask("/echo", { method: "POST", body: "hello", chunked: true });
+            expect([chunked.status, chunked.text]).toEqual([200, "hello"]);
+            const head = await ask("/big?bytes=1000&length", { method: "HEAD" });
+            expect([head.status, head.length, head.headers["content-length"]]).toEqual([200, 0, "1000"]);
+            for (const code of [204, 304, 404]) {
+              const outcome = await ask(`${STATUS_PATH}${code}`);
+              expect([outcome.status, outcome.length, outcome.error]).toEqual([code, 0, undefined]);
+            }
+            const early = await ask("/early");
+            expect([early.text, early.interim.map(({ status }) => status)]).toEqual(["after hints", [103]]);
+            const trailers = await ask("/trailers");
+            expect([trailers.text, trailers.trailers]).toEqual(["body", { "x-sum": "42" }]);
+            const sent = await ask("/sum", { method: "POST", body: "abc", trailers: { "x-check": "1" } });
+            expect(JSON.parse(sent.text)).toMatchObject({ bytes: 3, trailers: { "x-check": "1" } });
+            expect(started.inFlight()).toBe(0);
+          });
+          test("large bodies both ways", async () => {
+            await setUp();
+            const hash = sevens(MEGABYTES);
+            const up = await ask("/sum", { method: "POST", bytes: MEGABYTES });
+            expect(JSON.parse(up.text)).toMatchObject({ bytes: MEGABYTES, hash });
+            for (const path of [`/big?bytes=${MEGABYTES}`, `/big?bytes=${MEGABYTES}&length`]) {
+              const down = await ask(path);
+              expect([down.length, down.hash]).toEqual([MEGABYTES, hash]);
+            }
+            const both = await ask("/echo", { method: "POST", bytes: MEGABYTES, chunked: true });
+            expect([both.length, both.hash]).toEqual([MEGABYTES, hash]);
+            await until(() => started.inFlight() === 0, "nothing in flight");
+          });
+          test("an answer that breaks off, and a tunnel for a WebSocket", async () => {
+            await setUp();
+            const broken = await ask("/broken");
+            expect(broken.error).toBeDefined();
+            const upgrade =
+              from === 1
+                ? {
+                    headers: {
+                      connection: "Upgrade",
+                      upgrade: "websocket",
+                      "sec-websocket-version": "13",
+                      "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+                    },
+                  }
+                : { method: "CONNECT", headers: { ":protocol": "websocket", "sec-websocket-version": "13" } };
+            const tunnel = await ask("/chat", { ...upgrade, bytes: 300_000 });
+            expect([tunnel.status, tunnel.length, tunnel.hash]).toEqual([
+              from === 1 ? 101 : 200,
+              300_000,
+              sevens(300_000),
+            ]);
+            if (from === 1) expect(tunnel.headers["sec-websocket-accept"]).toBe("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+            await until(() => started.inFlight() === 0, "nothing in flight");
+          });
+        });
+      }
+
+  test("two hundred requests of one connection: few connections, equal shares", async () => {
+    const endpoints = [await endpoint({ name: "one", version: 2 }), await endpoint({ name: "two", version: 2 })];
+    const started = balancer({
+      endpoints: endpoints.map(({ address }) => address),
+      connections: { protocol: "http2" },
+    });
+    const origin = `http://127.0.0.1:${started.port}`;
+    const outcomes = await Promise.all(
+      Array.from({ length: 200 }, (_, index) =>
+        client.ask({ version: 2, origin, path: "/echo", method: "POST", body: `request ${index}` }),
+      ),
+    );
+    expect(outcomes.map(({ text }) => text)).toEqual(Array.from({ length: 200 }, (_, index) => `request ${index}`));
+    const names = outcomes.map(({ headers }) => headers["x-name"]);
+    expect([names.filter((name) => name === "one").length, names.filter((name) => name === "two").length]).toEqual([
+      100, 100,
+    ]);
+    expect(started.openConnections()).toBe(1);
+  });
+
+  test("an endpoint that takes few streams: all are served all the same", async () => {
+    const one = await endpoint({ name: "one", version: 2, streams: 5 });
+    const started = balancer({ endpoints: [one.address], connections: { protocol: "http2" } });
+    const origin = `http://127.0.0.1:${started.port}`;
+    const asked = Array.from({ length: 60 }, () => client.ask({ version: 1, origin, path: "/info" }));
+    expect((await Promise.all(asked)).every(({ status }) => status === 200)).toBe(true);
+  });
+
+  test("a client that leaves in the middle: the endpoint is told, and nothing stays", async () => {
+    const one = await endpoint({ name: "one", version: 2 });
+    const started = balancer({ endpoints: [one.address], connections: { protocol: "http2" } });
+    const leaving = Array.from({ length: 10 }, (_, index) => {
+      const abort = new AbortController();
+      const path = index % 2 === 0 ? "/hang" : "/big?bytes=900000000";
+      const asked = fetch(`http://127.0.0.1:${started.port}${path}`, { signal: abort.signal }).catch(() => {});
+      return { abort, asked };
+    });
+    await until(() => started.inFlight() === 10, "ten in flight");
+    for (const { abort } of leaving) abort.abort();
+    await until(() => started.inFlight() === 0, "nothing in flight");
+    await Promise.all(leaving.map(({ asked }) => asked));
+    const next = await client.ask({ version: 1, origin: `http://127.0.0.1:${started.port}`, path: "/info" });
+    expect(next.status).toBe(200);
+  });
+
+  test("an endpoint that does not speak HTTP/2: the next one is asked", async () => {
+    const [old, modern] = [await endpoint({ name: "old", version: 1 }), await endpoint({ name: "new", version: 2 })];
+    const started = balancer({ endpoints: [old.address, modern.address], connections: { protocol: "http2" } });
+    const origin = `http://127.0.0.1:${started.port}`;
+    for (let count = 0; count < 4; count++) {
+      const outcome = await client.ask({ version: 1, origin, path: "/echo", method: "POST", body: "x" });
+      expect([outcome.status, outcome.headers["x-name"]]).toEqual([200, "new"]);
+    }
+    started.setEligible("app", 1, false);
+    const refused = await client.ask({ version: 1, origin, path: "/info" });
+    expect([refused.status, refused.text]).toEqual([
+      502,
+      expect.stringContaining("The endpoint does not speak the protocol that is needed.") as unknown as string,
+    ]);
+  });
+
+  describe("TLS with endpoints", () => {
+    const ask = (started: Balancer, more: object = {}): Promise<HttpOutcome> =>
+      client.ask({ version: 1, origin: `http://127.0.0.1:${started.port}`, path: "/info", ...more });
+
+    for (const version of [1, 2] as const) {
+      test(`one that cannot be verified is not used, HTTP/${version}: 502, or another one`, async () => {
+        const stranger = createAuthority();
+        stops.push(() => stranger.remove());
+        const bad: Record<string, IssuedPair> = {
+          "unknown authority": stranger.issue("stranger", "DNS:app.test"),
+          "another name": authority.issue("other", "DNS:other.test"),
+          expired: writePair(createSelfSigned(["app.test"], Date.UTC(2010, 0, 1)), authority.folder),
+        };
+        const trusted = [authority.caPath, (bad["expired"] as IssuedPair).certificatePath];
+        const good = await endpoint({ name: "good", version, ...files(pair) });
+        for (const [why, issued] of Object.entries(bad)) {
+          const wrong = await endpoint({ name: why, version, ...files(issued) });
+          const connections = { protocol: `http${version}`, tls: { ca: trusted, serverName: "app.test" } };
+          const alone = balancer({ endpoints: [wrong.address], connections });
+          const refused = await ask(alone);
+          expect([why, refused.status, refused.text]).toEqual([
+            why,
+            502,
+            expect.stringContaining("The TLS handshake with the endpoint failed.") as unknown as string,
+          ]);
+          const both = balancer({ endpoints: [wrong.address, good.address], connections });
+          for (let count = 0; count < 4; count++) {
+            const outcome = await ask(both, { path: "/echo", method: "POST", body: "x" });
+            expect([outcome.status, outcome.headers["x-name"]]).toEqual([200, "good"]);
+          }
+          const trusting = balancer({
+            endpoints: [wrong.address],
+            connections: { protocol: `http${version}`, tls: { verify: false, serverName: "app.test" } },
+          });
+          expect((await ask(trusting)).status).toBe(200);
+        }
+      });
+
+      test(`a handshake that is cut off or hangs, HTTP/${version}: the next one is asked, and no socket stays`, async () => {
+        const good = await endpoint({ name: "good", version, ...files(pair) });
+        let open = 0;
+        const cut = Bun.listen({
+          hostname: "127.0.0.1",
+          port: 0,
+          socket: { data: (socket) => void socket.terminate(), open: () => void open++, close: () => void open-- },
+        });
+        const hanging = Bun.listen({
+          hostname: "127.0.0.1",
+          port: 0,
+          socket: { data() {}, open: () => void open++, close: () => void open-- },
+        });
+        stops.push(() => (cut.stop(true), hanging.stop(true)));
+        for (const wrong of [cut, hanging]) {
+          const started = balancer({
+            endpoints: [`127.0.0.1:${wrong.port}`, good.address],
+            connections: {
+              protocol: `http${version}`,
+              tls: { ca: authority.caPath, serverName: "app.test" },
+              connectTimeout: "300ms",
+            },
+          });
+          for (let count = 0; count < 2; count++) {
+            const outcome = await ask(started, { path: "/echo", method: "POST", body: "x" });
+            expect([outcome.status, outcome.headers["x-name"]]).toEqual([200, "good"]);
+          }
+          await until(() => open === 0, "no socket");
+        }
+      });
+    }
+
+    test("our own certificate is shown, and sessions are used again", async () => {
+      const mine = authority.issue("balancer", "DNS:balancer.test");
+      const strict = await endpoint({ name: "strict", version: 1, ...files(pair), ca: authority.caPath });
+      const tls = { ca: authority.caPath, serverName: "app.test" };
+      const without = balancer({ endpoints: [strict.address], connections: { tls } });
+      expect((await ask(without)).status).toBe(502);
+      const shown = { ...tls, certificate: mine.certificatePath, key: mine.keyPath };
+      const started = balancer({ endpoints: [strict.address], connections: { tls: shown, maxIdle: 0 } });
+      const seen: { client: string; reused: boolean }[] = [];
+      for (let count = 0; count < 4; count++) seen.push(JSON.parse((await ask(started)).text));
+      expect(seen.map(({ client: name }) => name)).toEqual(["balancer", "balancer", "balancer", "balancer"]);
+      expect(seen.slice(1).every(({ reused }) => reused)).toBe(true);
+    });
+
+    test("TCP listeners to endpoints with TLS", async () => {
+      const one = await endpoint({ name: "one", version: 1, ...files(pair) });
+      const started = balancer(
+        { endpoints: [one.address], connections: { tls: { ca: authority.caPath, serverName: "app.test" } } },
+        { listener: { protocol: "tcp" } },
+      );
+      const outcome = await ask(started);
+      expect(JSON.parse(outcome.text)).toMatchObject({ name: "one", serverName: "app.test" });
+      const wrong = balancer(
+        { endpoints: [one.address], connections: { tls: { ca: authority.caPath, serverName: "other.test" } } },
+        { listener: { protocol: "tcp" } },
+      );
+      expect((await ask(wrong)).error).toBeDefined();
+      expect(wrong.inFlight()).toBe(0);
+    });
+  });
+
+  if (nginx === null) console.log("skipped: nginx is not installed");
+  else
+    test("nginx as the endpoint, over TLS", async () => {
+      const real = startNginx(["127.0.0.1"], ([port], folder) => {
+        writeFileSync(join(folder, "large"), Buffer.alloc(MEGABYTES, 7));
+        return `${process.getuid?.() === 0 ? "user root;" : ""} events {}
+        http { access_log off; client_body_temp_path ${folder}/b; proxy_temp_path ${folder}/p; fastcgi_temp_path ${folder}/f;
+          uwsgi_temp_path ${folder}/u; scgi_temp_path ${folder}/s; client_max_body_size 50m;
+          server { listen 127.0.0.1:${port} ssl http2; ssl_certificate ${pair.certificatePath};
+            ssl_certificate_key ${pair.keyPath}; root ${folder};
+            location = /told { return 200 "$server_protocol $ssl_server_name $ssl_session_reused"; } } }`;
+      });
+      stops.push(() => real.stop());
+      const started = balancer({
+        endpoints: [`127.0.0.1:${real.ports[0]}`],
+        connections: { protocol: "http2", tls: { ca: authority.caPath, serverName: "app.test" } },
+      });
+      const origin = `http://127.0.0.1:${started.port}`;
+      const told = await client.ask({ version: 1, origin, path: "/told" });
+      expect(told.text).toBe("HTTP/2.0 app.test .");
+      const large = await Promise.all(
+        Array.from({ length: 8 }, () => client.ask({ version: 2, origin, path: "/large" })),
+      );
+      expect(large.map(({ status, length, hash }) => [status, length, hash])).toEqual(
+        Array.from({ length: 8 }, () => [200, MEGABYTES, sevens(MEGABYTES)]),
+      );
+    });
+}
