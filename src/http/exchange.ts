@@ -19,6 +19,7 @@ import { grpcTimeoutMs } from "./grpc.ts";
 import { RequestBody } from "./request-body.ts";
 import { isRequestId, type RequestId, requestIdText } from "./request-id.ts";
 import { findCookie, findQueryParameter } from "./request-parts.ts";
+import type { ExchangeSession } from "./session.ts";
 import type { ListenerSnapshot, Route } from "./snapshot.ts";
 
 /** Bytes of a request body that are kept after being sent, so that they can be sent again. */
@@ -51,6 +52,8 @@ export class Exchange implements FilterContext, AccessRecord {
 
   matched: Route | undefined;
   poolInUse: Pool | undefined;
+  /** Set when the pool has sessions. */
+  sessionInUse: ExchangeSession | undefined;
   key = 0;
   tried: Endpoint[] | undefined;
   attempt: RunningAttempt | undefined;
@@ -262,6 +265,10 @@ export class Exchange implements FilterContext, AccessRecord {
 
   get bodyBytesOut(): number {
     return this.bytesOut - this.headBytesOut;
+  }
+
+  get session(): string {
+    return this.sessionInUse?.outcome ?? "";
   }
 
   get reason(): string {

@@ -37,7 +37,13 @@ export function checkSessions(config: SessionsConfig): SessionsFinding[] {
 }
 
 /** Browsers refuse cookies whose name promises what their attributes do not keep (RFC 6265bis section 4.1.3). */
-function prefixProblems({ mode, name = "", secure, path = "/", domain }: SessionsConfig & { type: "cookie" }): string[] {
+function prefixProblems({
+  mode,
+  name = "",
+  secure,
+  path = "/",
+  domain,
+}: SessionsConfig & { type: "cookie" }): string[] {
   if (mode !== "insert" || !/^__(host|secure)-/i.test(name)) return [];
   if (secure !== true) return [`${name} needs secure: true`];
   const isHost = /^__host-/i.test(name);

@@ -54,8 +54,7 @@ export class PoolSessions<E extends SessionEndpoint> {
     this.store = store;
     this.name = config.type === "clientIp" ? "" : (config.name ?? `evenkeel-${pool}`);
     this.#ttlMs = config.ttl ?? DEFAULT_TTL_MS;
-    if (isStateless(config))
-      this.#tokens = new SessionTokens(config.secret ?? [table.secret], `${pool}\0${this.name}`);
+    if (isStateless(config)) this.#tokens = new SessionTokens(config.secret ?? [table.secret], `${pool}\0${this.name}`);
   }
 
   get stateless(): boolean {
@@ -100,10 +99,7 @@ export class PoolSessions<E extends SessionEndpoint> {
    * Looks it up where all balancers do; in this one's memory when that does not answer, of which `fellBack` is told.
    * Returns how to stop waiting; undefined when the store cannot be asked now.
    */
-  findShared(
-    text: string,
-    done: (home: SessionHome | undefined, fellBack: boolean) => void,
-  ): (() => void) | undefined {
+  findShared(text: string, done: (home: SessionHome | undefined, fellBack: boolean) => void): (() => void) | undefined {
     const digest = this.#digest(text);
     return this.store?.find(storeKey(digest), this.#ttlMs, (tag) => {
       const known = this.#findLocal(digest);

@@ -57,8 +57,15 @@ const cookieSchema = z.strictObject({
     ),
   maxAge: duration({ min: 1_000, max: 400 * 86_400_000 })
     .optional()
-    .describe("`insert`: the cookie outlives the browser for this long, renewed while used; until it closes when not set."),
-  path: z.string().startsWith("/").regex(ATTRIBUTE_VALUE).optional().describe("`insert`: Path of the cookie; `/` when not set."),
+    .describe(
+      "`insert`: the cookie outlives the browser for this long, renewed while used; until it closes when not set.",
+    ),
+  path: z
+    .string()
+    .startsWith("/")
+    .regex(ATTRIBUTE_VALUE)
+    .optional()
+    .describe("`insert`: Path of the cookie; `/` when not set."),
   domain: z
     .string()
     .regex(/^[A-Za-z0-9.-]+$/, "expected a domain name")
@@ -68,7 +75,9 @@ const cookieSchema = z.strictObject({
   secure: z
     .union([z.literal("auto"), z.boolean()])
     .optional()
-    .describe("`insert`: send the cookie over HTTPS only; `auto`, which is meant when not set, does where the client came by HTTPS."),
+    .describe(
+      "`insert`: send the cookie over HTTPS only; `auto`, which is meant when not set, does where the client came by HTTPS.",
+    ),
   sameSite: z
     .enum(["lax", "strict", "none"])
     .optional()
@@ -76,7 +85,9 @@ const cookieSchema = z.strictObject({
   private: z
     .boolean()
     .optional()
-    .describe("`insert`: add `Cache-Control: private` where the cookie is set, so that no shared cache hands it on; true when not set."),
+    .describe(
+      "`insert`: add `Cache-Control: private` where the cookie is set, so that no shared cache hands it on; true when not set.",
+    ),
   ttl,
   redis,
   onFailure,

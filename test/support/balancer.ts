@@ -39,6 +39,7 @@ export function startBalancer(input: ConfigInput, options: BalancerOptions = {})
     endpointTable: tables.endpoints,
     metrics: tables.metrics,
     counters: tables.counters(0),
+    sessions: tables.sessions,
     clock: options.clock ?? systemClock,
     timers: options.timers ?? systemTimers,
     random: seededRandom(1),

@@ -27,10 +27,10 @@ export interface RedisNodeOptions {
   readonly onChange: (node: RedisNode, reachable: boolean, reason: string) => void;
 }
 
-/** What became of a command: its reply, an error that the server itself gave, or nothing. */
+/** What became of a command: its reply, where to go instead, or nothing. */
 export type RedisReply =
   | { readonly kind: "reply"; readonly value: unknown }
-  | { readonly kind: "error"; readonly message: string }
+  | { readonly kind: "redirect"; readonly message: string }
   | { readonly kind: "unavailable" };
 
 const UNAVAILABLE: RedisReply = { kind: "unavailable" };
@@ -80,8 +80,8 @@ export class RedisNode {
     const timer = timers.after(timeoutMs, () => end(UNAVAILABLE, `no answer within ${timeoutMs} ms`));
     this.#run(commands).then(
       (value) => end({ kind: "reply", value }, ""),
-      (error: Error & { code?: string }) => {
-        if (isServerError(error)) end({ kind: "error", message: error.message }, "");
+      (error: Error) => {
+        if (isRedirect(error)) end({ kind: "redirect", message: error.message }, "");
         else end(UNAVAILABLE, error.message);
       },
     );
@@ -94,13 +94,18 @@ export class RedisNode {
   }
 
   async #run(commands: readonly (readonly [string, ...string[]])[]): Promise<unknown> {
-    const connection = this.#connection ?? (await (this.#connecting ??= this.#connect()));
+    const connection = this.#connection ?? (await this.#connect());
     // Sent without waiting in between: what ASKING allows is for the next command on the connection.
     const replies = commands.map(([command, ...args]) => connection.send(command, args));
     return (await Promise.all(replies)).at(-1);
   }
 
-  async #connect(): Promise<RedisConnection> {
+  #connect(): Promise<RedisConnection> {
+    this.#connecting ??= this.#openConnection();
+    return this.#connecting;
+  }
+
+  async #openConnection(): Promise<RedisConnection> {
     const connection = this.#options.connect(this.url, this.#options.timeoutMs * 4);
     connection.onclose = () => this.#forget(connection);
     try {
@@ -134,7 +139,7 @@ export class RedisNode {
   }
 }
 
-/** The server is there and says no, as opposed to a connection that failed. */
-function isServerError(error: Error & { code?: string }): boolean {
-  return error.code === "ERR_REDIS_INVALID_RESPONSE" || /^[A-Z]{3,} /.test(error.message);
+/** A node of a cluster that sends us elsewhere is well; one that is loading, full or locked is as good as gone. */
+function isRedirect(error: Error): boolean {
+  return /^(MOVED|ASK) /.test(error.message);
 }

@@ -76,7 +76,7 @@ export class RedisStore implements SharedStore {
     const timer = timers.after(config.timeout, () => end({ kind: "unavailable" }));
     const onReply = (reply: RedisReply, from: RedisNode): void => {
       if (over) return;
-      const next = reply.kind === "error" ? this.#redirected(reply.message, group, from) : undefined;
+      const next = reply.kind === "redirect" ? this.#redirected(reply.message, group, from) : undefined;
       if (reply.kind === "unavailable" && this.#owners.get(group) === from) this.#owners.delete(group);
       if (next === undefined || ++redirects > MAX_REDIRECTS || clock.now() >= deadlineMs) return end(reply);
       const commands: Command[] = next.asking ? [["ASKING"], command] : [command];
