@@ -101,7 +101,7 @@ const askHttp2: Ask = (port, headers = {}, path = "/") =>
     });
   });
 
-const valueOf = (cookie: string | undefined): string => /^[^=]+=([^;]*)/.exec(cookie ?? "")?.[1] ?? "";
+const cookieValue = (cookie: string | undefined): string => /^[^=]+=([^;]*)/.exec(cookie ?? "")?.[1] ?? "";
 const setting = (...lines: [string, string][]) => ({ "X-Answer": JSON.stringify(lines) });
 const sessionsOf = ({ tables }: Balancer) => ({
   new: tables.metrics.read("pool", 0, POOL.sessionsNew),
@@ -125,7 +125,7 @@ class Browser {
   async visit(headers: Record<string, string> = {}): Promise<Answer> {
     const jar = [...this.cookies].map(([name, value]) => `${name}=${value}`).join("; ");
     const answer = await this.#ask(this.#port, jar === "" ? headers : { ...headers, Cookie: jar });
-    for (const cookie of answer.cookies) this.cookies.set(cookie.slice(0, cookie.indexOf("=")), valueOf(cookie));
+    for (const cookie of answer.cookies) this.cookies.set(cookie.slice(0, cookie.indexOf("=")), cookieValue(cookie));
     return answer;
   }
 }
@@ -265,7 +265,7 @@ describe("the cookie that is inserted", () => {
   });
   test("one that was changed, made up or of another pool is replaced", async () => {
     const { port } = serve(apps(1), { type: "cookie", secret: SECRET });
-    const token = valueOf((await askHttp1(port)).cookies[0]);
+    const token = cookieValue((await askHttp1(port)).cookies[0]);
     const forged = `${token.slice(0, 31)}${token.endsWith("A") ? "B" : "A"}`;
     for (const value of [forged, "127.0.0.1:80", "", "A".repeat(4_000)]) {
       const answer = await askHttp1(port, { Cookie: `evenkeel-app=${value}` });
