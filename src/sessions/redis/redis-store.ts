@@ -75,9 +75,9 @@ export class RedisStore implements SharedStore {
     };
     const timer = timers.after(config.timeout, () => end({ kind: "unavailable" }));
     const onReply = (reply: RedisReply, from: RedisNode): void => {
+      if (reply.kind === "unavailable" && this.#owners.get(group) === from) this.#owners.delete(group);
       if (over) return;
       const next = reply.kind === "redirect" ? this.#redirected(reply.message, group, from) : undefined;
-      if (reply.kind === "unavailable" && this.#owners.get(group) === from) this.#owners.delete(group);
       if (next === undefined || ++redirects > MAX_REDIRECTS || clock.now() >= deadlineMs) return end(reply);
       const commands: Command[] = next.asking ? [["ASKING"], command] : [command];
       if (!next.node.send(commands, (answer) => onReply(answer, next.node))) end({ kind: "unavailable" });
