@@ -7,7 +7,7 @@ import { latin1 } from "../base/bytes.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import type { FilterContext } from "../filters/definition.ts";
 import type { AccessRecord } from "../observability/access-format.ts";
-import type { Pool } from "../pools/pool.ts";
+import type { Pool, PoolView } from "../pools/pool.ts";
 import type { Head } from "../protocols/http1/head.ts";
 import { absoluteAuthority, type TargetForm, targetForm } from "../protocols/http1/inspect-request.ts";
 import { NEVER } from "../transport/deadlines.ts";
@@ -19,7 +19,6 @@ import { grpcTimeoutMs } from "./grpc.ts";
 import { RequestBody } from "./request-body.ts";
 import { isRequestId, type RequestId, requestIdText } from "./request-id.ts";
 import { findCookie, findQueryParameter } from "./request-parts.ts";
-import type { ExchangeSession } from "./session.ts";
 import type { ListenerSnapshot, Route } from "./snapshot.ts";
 
 /** Bytes of a request body that are kept after being sent, so that they can be sent again. */
@@ -35,6 +34,22 @@ export interface RunningAttempt {
   onClientEnd(): void;
   /** The client is gone, or the answer is no longer wanted. */
   cancel(): void;
+}
+
+/** The session of the exchange, where its pool has sessions (session.ts). */
+export interface FollowedSession {
+  /** What became of it; "" when the request has none. */
+  readonly outcome: string;
+  /** Its endpoint is not there, and no other may take its place. */
+  readonly lost: boolean;
+  /** The endpoint for the next attempt, counted in; undefined when none can take it now. */
+  pick(view: PoolView): Endpoint | undefined;
+  /** An attempt on `endpoint` begins. */
+  goesTo(endpoint: Endpoint): void;
+  /** The answer's head is about to go to the client. */
+  answered(head: Head): void;
+  /** The exchange has ended. */
+  count(): void;
 }
 
 export class Exchange implements FilterContext, AccessRecord {
@@ -53,7 +68,7 @@ export class Exchange implements FilterContext, AccessRecord {
   matched: Route | undefined;
   poolInUse: Pool | undefined;
   /** Set when the pool has sessions. */
-  sessionInUse: ExchangeSession | undefined;
+  sessionInUse: FollowedSession | undefined;
   key = 0;
   tried: Endpoint[] | undefined;
   attempt: RunningAttempt | undefined;

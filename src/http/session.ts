@@ -11,7 +11,7 @@ import type { PoolSessions, SessionHome } from "../sessions/pool-sessions.ts";
 import type { CookieSessionsConfig } from "../sessions/schema.ts";
 import { looksLikeToken } from "../sessions/token.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
-import type { Exchange } from "./exchange.ts";
+import type { Exchange, FollowedSession } from "./exchange.ts";
 
 /** What became of a session with this request; "" when it has none. */
 export type SessionOutcome = "" | "new" | "kept" | "moved" | "refused";
@@ -41,7 +41,7 @@ export function findSession(exchange: Exchange, pool: Pool, sessions: PoolSessio
   exchange.stopWaiting = stopWaiting;
 }
 
-export class ExchangeSession {
+class ExchangeSession implements FollowedSession {
   readonly #exchange: Exchange;
   readonly #pool: Pool;
   readonly #sessions: PoolSessions<Endpoint>;
@@ -86,7 +86,6 @@ export class ExchangeSession {
     return stop;
   }
 
-  /** Its endpoint is not there, and no other may take its place. */
   get lost(): boolean {
     return this.#isBound && this.#preferred?.acceptsSessions !== true;
   }
@@ -99,7 +98,6 @@ export class ExchangeSession {
     return picked !== undefined || tried === undefined ? picked : pickEndpoint(view, key, undefined, preferred);
   }
 
-  /** An attempt on `endpoint` begins. */
   goesTo(endpoint: Endpoint): void {
     this.#endpoint = endpoint;
     const { config } = this.#sessions;
@@ -110,7 +108,6 @@ export class ExchangeSession {
       this.#remember(this.#key, endpoint);
   }
 
-  /** The answer's head is about to go to the client. */
   answered(head: Head): void {
     const endpoint = this.#endpoint;
     const { config } = this.#sessions;
@@ -122,7 +119,6 @@ export class ExchangeSession {
     else this.#eachSetCookie(head, config, endpoint);
   }
 
-  /** The exchange has ended. */
   count(): void {
     const { outcome } = this;
     if (outcome !== "") this.#add(OUTCOME_FIELD[outcome]);
