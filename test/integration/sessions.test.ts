@@ -410,6 +410,20 @@ test("a session waits for its own endpoint when that has no place free", async (
   expect(balancer.inFlight()).toBe(0);
 });
 
+test("an endpoint of weight 0 keeps the sessions that it has, and gets no new ones", async () => {
+  const endpoints = apps(2);
+  const sessions = { type: "cookie", secret: SECRET } as const;
+  const balancer = serve(endpoints, sessions);
+  const browser = new Browser(askHttp1, balancer.port);
+  const { app } = await browser.visit();
+  const weighted = endpoints.map(({ address, name }) => ({ address, weight: name === app ? 0 : 1 }));
+  balancer.reload(configOf(endpoints, sessions, { balance: "weighted-round-robin", endpoints: weighted }));
+  for (let round = 0; round < 4; round++) {
+    expect((await browser.visit()).app).toBe(app);
+    expect((await askHttp1(balancer.port)).app).not.toBe(app);
+  }
+});
+
 test("a pool without sessions sets and reads nothing", async () => {
   const balancer = use(startBalancer(configOf(apps(), undefined)));
   const { cookies, headers } = await askHttp1(balancer.port, { Cookie: "evenkeel-app=x" });
