@@ -19,6 +19,8 @@ import { type MetricsTable, MetricsWriter, POOL } from "../observability/metrics
 import { EMPTY_VIEW, type Pool, type PoolView } from "../pools/pool.ts";
 import type { PoolConfig } from "../pools/schema.ts";
 import { WaitQueue } from "../pools/wait-queue.ts";
+import type { PoolSessions } from "../sessions/pool-sessions.ts";
+import type { SessionTable } from "../sessions/session-table.ts";
 import type { TcpSnapshot } from "../tcp/snapshot.ts";
 import { type Challenge, ChallengeTable } from "../tls/acme/challenges.ts";
 import type { ListenerTls } from "../tls/listener-tls.ts";
@@ -33,6 +35,7 @@ import type { EndpointTable } from "../upstreams/endpoint-table.ts";
 import { EndpointTls } from "../upstreams/endpoint-tls.ts";
 import { Http2Pool } from "../upstreams/http2/http2-pool.ts";
 import { at } from "./build-action.ts";
+import { SessionsBuilder } from "./build-sessions.ts";
 import { buildSnapshots } from "./build-snapshot.ts";
 import { buildTcpSnapshots } from "./build-tcp.ts";
 import { buildUdpSnapshots } from "./build-udp.ts";
@@ -46,6 +49,7 @@ export interface DataPathOptions {
   readonly endpointTable: EndpointTable;
   readonly metrics: MetricsTable;
   readonly counters: SharedCounters;
+  readonly sessions: SessionTable;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly random: Random;
@@ -77,6 +81,7 @@ type RunningListener = HttpListener | TcpListener | UdpListener;
 interface PoolInUse extends Pool {
   retryAttempts: number;
   key: Pool["key"];
+  sessions: PoolSessions<Endpoint> | undefined;
   config: PoolConfig;
   tls: EndpointTls | undefined;
   /** What connections to its endpoints are made with: when it changes, they are all made anew. */
@@ -87,6 +92,7 @@ class WorkerDataPath implements DataPath {
   readonly #options: DataPathOptions;
   readonly #context: HttpContext & ListenerContext;
   readonly #logTimer: { stop(): void };
+  readonly #sessions: SessionsBuilder;
   #pools = new Map<string, PoolInUse>();
   #listeners = new Map<string, RunningListener>();
   /** Removed by a reload; their connections are still open. */
@@ -112,6 +118,7 @@ class WorkerDataPath implements DataPath {
       writer: new ByteWriter(WRITER_BYTES),
       draining: false,
     };
+    this.#sessions = new SessionsBuilder(options);
     this.#logTimer = timers.every(LOG_FLUSH_INTERVAL_MS, () => this.#context.accessLog?.flush());
   }
 
@@ -151,6 +158,7 @@ class WorkerDataPath implements DataPath {
     this.#pools = pools;
     for (const [name, pool] of pools) this.#applyPool(name, pool, prepared);
     for (const [name, pool] of before) if (!pools.has(name)) retire(pool.view);
+    this.#sessions.closeUnused(Object.values(update.config.pools));
     for (const [name, listener] of added) {
       const replaced = this.#listeners.get(name);
       if (replaced !== undefined) this.#leave(replaced, update.config.shutdown.drainTimeout);
@@ -214,6 +222,7 @@ class WorkerDataPath implements DataPath {
       pool.queue.close();
       retire(pool.view);
     }
+    this.#sessions.closeUnused([]);
     this.#context.sweep.close();
     this.#context.peeker.close();
     this.#logTimer.stop();
@@ -262,7 +271,8 @@ class WorkerDataPath implements DataPath {
     const { clock, timers } = this.#options;
     const onLength = (change: number): void => this.#context.metrics.add(cells + POOL.waiting, change);
     const queue = new WaitQueue(config.queue.size, config.queue.timeout, clock, timers, onLength);
-    return { name, view: EMPTY_VIEW, key: undefined, queue, retryAttempts: 0, cells, config, tls: undefined, wire: "" };
+    const settings = { key: undefined, sessions: undefined, retryAttempts: 0, tls: undefined, wire: "" };
+    return { name, view: EMPTY_VIEW, queue, cells, config, ...settings };
   }
 
   #applyPool(name: string, pool: PoolInUse, { update, endpointTls }: Prepared): void {
@@ -279,6 +289,7 @@ class WorkerDataPath implements DataPath {
     pool.config = config;
     pool.retryAttempts = config.retry.attempts;
     pool.key = isKeyed(config) ? (config.key ?? "clientIp") : undefined;
+    pool.sessions = this.#sessions.build(name, config.sessions);
     pool.queue.configure(config.queue.size, config.queue.timeout);
     this.#applyEndpoints(pool, update.endpoints[name] ?? []);
   }
@@ -299,6 +310,7 @@ class WorkerDataPath implements DataPath {
       return same;
     });
     pool.view = this.#buildView(pool.config, endpoints);
+    pool.sessions?.replaceEndpoints(endpoints);
     for (const gone of known.values()) gone.connections.retire();
     if (pool.queue.length > 0) pool.queue.wake();
   }

@@ -3,11 +3,13 @@ import { closeSync, ftruncateSync, openSync, unlinkSync } from "node:fs";
 import { SharedCounters } from "../base/shared-counters.ts";
 import { localRegion, openSharedRegion, type Region, subregion } from "../base/shared-memory.ts";
 import { MetricsTable } from "../observability/metrics-table.ts";
+import { SessionTable } from "../sessions/session-table.ts";
 import { EndpointTable } from "../upstreams/endpoint-table.ts";
 
 export interface SharedTables {
   readonly endpoints: EndpointTable;
   readonly metrics: MetricsTable;
+  readonly sessions: SessionTable;
   /** Counts connections on behalf of one worker; the supervisor uses it to take back what a dead one counted. */
   counters(worker: number): SharedCounters;
 }
@@ -18,7 +20,9 @@ export function createSharedMemory(workers: number): { descriptor: number; table
   const descriptor = openSync(path, "wx+", 0o600);
   try {
     ftruncateSync(descriptor, totalBytes(workers));
-    return { descriptor, tables: divide(openSharedRegion(path), workers) };
+    const tables = divide(openSharedRegion(path), workers);
+    crypto.getRandomValues(tables.sessions.secret);
+    return { descriptor, tables };
   } catch (error) {
     closeSync(descriptor);
     throw error;
@@ -34,20 +38,27 @@ export function mapSharedMemory(descriptor: number, workers: number): SharedTabl
 
 /** Memory of this process alone, when everything runs in one. */
 export function privateMemory(): SharedTables {
-  return divide(localRegion(totalBytes(1)), 1);
+  const tables = divide(localRegion(totalBytes(1)), 1);
+  crypto.getRandomValues(tables.sessions.secret);
+  return tables;
 }
 
 function totalBytes(workers: number): number {
-  return EndpointTable.bytes(workers) + MetricsTable.bytes(workers) + SharedCounters.bytes(workers);
+  return (
+    EndpointTable.bytes(workers) + MetricsTable.bytes(workers) + SharedCounters.bytes(workers) + SessionTable.bytes()
+  );
 }
 
 function divide(region: Region, workers: number): SharedTables {
   const endpointBytes = EndpointTable.bytes(workers);
   const metricsBytes = MetricsTable.bytes(workers);
-  const countersRegion = subregion(region, endpointBytes + metricsBytes, SharedCounters.bytes(workers));
+  const countersBytes = SharedCounters.bytes(workers);
+  const countersRegion = subregion(region, endpointBytes + metricsBytes, countersBytes);
+  const sessionsStart = endpointBytes + metricsBytes + countersBytes;
   return {
     endpoints: new EndpointTable(subregion(region, 0, endpointBytes), workers),
     metrics: new MetricsTable(subregion(region, endpointBytes, metricsBytes), workers),
+    sessions: new SessionTable(subregion(region, sessionsStart, SessionTable.bytes())),
     counters: (worker) => new SharedCounters(countersRegion, workers, worker),
   };
 }

@@ -197,9 +197,10 @@ export class Supervisor {
     const { workers, clock, timers, random, log, workerCommand } = this.#options;
     const now = (): number => clock.now();
     if (workers === 0) {
-      const { endpoints: endpointTable, metrics, counters } = this.tables;
+      const { endpoints: endpointTable, metrics, sessions } = this.tables;
+      const counters = this.tables.counters(0);
       return localLink(
-        createDataPath({ worker, endpointTable, metrics, counters: counters(0), clock, timers, random, log }),
+        createDataPath({ worker, endpointTable, metrics, counters, sessions, clock, timers, random, log }),
         now,
       );
     }

@@ -24,6 +24,7 @@ export function runWorker(worker: number, workers: number): void {
     endpointTable: tables.endpoints,
     metrics: tables.metrics,
     counters: tables.counters(worker),
+    sessions: tables.sessions,
     clock: systemClock,
     timers: systemTimers,
     random: systemRandom,

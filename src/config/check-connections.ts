@@ -37,6 +37,12 @@ export function checkConnectionListeners(config: Config, error: Report): void {
     const key = config.pools[name]?.key;
     if (key !== undefined && keyNeedsHttp(key))
       error(["pools", name, "key"], `needs HTTP, but ${from}, which uses this pool, has no requests`, KEY_HINT);
+    if (config.pools[name]?.sessions !== undefined)
+      error(
+        ["pools", name, "sessions"],
+        `needs HTTP, but ${from}, which uses this pool, has no requests`,
+        "to keep an address on one endpoint there, use balance: maglev with key: clientIp",
+      );
   }
   for (const name of datagramPools(config))
     if (config.pools[name]?.connections.proxyProtocol !== undefined)

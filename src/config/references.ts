@@ -11,6 +11,7 @@ import { compileFormat } from "../observability/access-format.ts";
 import type { PoolConfig } from "../pools/schema.ts";
 import { compileMatch } from "../routing/conditions.ts";
 import { compileRedirect } from "../routing/redirect.ts";
+import { checkSessions } from "../sessions/check.ts";
 import type { EndpointConfig } from "../upstreams/schema.ts";
 import { checkConnectionListeners } from "./check-connections.ts";
 import { checkTls } from "./check-tls.ts";
@@ -160,6 +161,8 @@ function checkPool(pool: PoolConfig, path: Path, error: Report, warn: Report): v
     warn([...path, "key"], `${pool.balance.algorithm} does not use a key; these do: ${keyed.join(", ")}`);
   }
   checkWeights(pool, path, warn);
+  for (const { severity, key, message } of pool.sessions === undefined ? [] : checkSessions(pool.sessions))
+    (severity === "error" ? error : warn)([...path, "sessions", ...(key === "" ? [] : [key])], message);
 }
 
 /** Weights of 0 take endpoints out whatever the algorithm; tiers are balanced each by itself. */

@@ -7,7 +7,7 @@ import { latin1 } from "../base/bytes.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import type { FilterContext } from "../filters/definition.ts";
 import type { AccessRecord } from "../observability/access-format.ts";
-import type { Pool } from "../pools/pool.ts";
+import type { Pool, PoolView } from "../pools/pool.ts";
 import type { Head } from "../protocols/http1/head.ts";
 import { absoluteAuthority, type TargetForm, targetForm } from "../protocols/http1/inspect-request.ts";
 import { NEVER } from "../transport/deadlines.ts";
@@ -36,6 +36,22 @@ export interface RunningAttempt {
   cancel(): void;
 }
 
+/** The session of the exchange, where its pool has sessions (session.ts). */
+export interface FollowedSession {
+  /** What became of it; "" when the request has none. */
+  readonly outcome: string;
+  /** Its endpoint is not there, and no other may take its place. */
+  readonly lost: boolean;
+  /** The endpoint for the next attempt, counted in; undefined when none can take it now. */
+  pick(view: PoolView): Endpoint | undefined;
+  /** An attempt on `endpoint` begins. */
+  goesTo(endpoint: Endpoint): void;
+  /** The answer's head is about to go to the client. */
+  answered(head: Head): void;
+  /** The exchange has ended. */
+  count(): void;
+}
+
 export class Exchange implements FilterContext, AccessRecord {
   readonly context: HttpContext;
   readonly settings: ListenerSnapshot;
@@ -51,6 +67,8 @@ export class Exchange implements FilterContext, AccessRecord {
 
   matched: Route | undefined;
   poolInUse: Pool | undefined;
+  /** Set when the pool has sessions. */
+  sessionInUse: FollowedSession | undefined;
   key = 0;
   tried: Endpoint[] | undefined;
   attempt: RunningAttempt | undefined;
@@ -262,6 +280,10 @@ export class Exchange implements FilterContext, AccessRecord {
 
   get bodyBytesOut(): number {
     return this.bytesOut - this.headBytesOut;
+  }
+
+  get session(): string {
+    return this.sessionInUse?.outcome ?? "";
   }
 
   get reason(): string {

@@ -17,6 +17,7 @@ export function finish(exchange: Exchange): void {
     metrics.add(matched.cells + ROUTE.statusClass + Math.floor(exchange.status / 100), 1);
     metrics.observe(matched.cells + ROUTE.duration, exchange.totalMs);
   }
+  exchange.sessionInUse?.count();
   if (failure !== undefined) {
     metrics.countReason(failure);
     if (poolInUse !== undefined && exchange.attempts === 0) metrics.add(poolInUse.cells + POOL.refused, 1);

@@ -16,6 +16,7 @@ import { finish } from "./finish.ts";
 import { dropReplacedHeaders } from "./forward-request.ts";
 import { keyOf } from "./request-key.ts";
 import { respondToChallenge, respondWithError, respondWithFixed, respondWithRedirect } from "./respond.ts";
+import { findSession } from "./session.ts";
 import type { Route } from "./snapshot.ts";
 
 /** The phases of an exchange, in order. docs/request-lifecycle.md describes each of them. */
@@ -68,11 +69,13 @@ function sendToPool(exchange: Exchange, route: Route, pool: Pool): void {
   const { head } = exchange;
   exchange.upgrade = route.upgrade && head.connectionUpgrade && isUpgradePassedOn(exchange);
   dropReplacedHeaders(exchange);
-  attempt(exchange, route, pool);
+  if (pool.sessions === undefined) attempt(exchange, route, pool);
+  else findSession(exchange, pool, pool.sessions, () => attempt(exchange, route, pool));
 }
 
 /** One try. Comes back here from `attemptEnded`, and from the queue. */
 function attempt(exchange: Exchange, route: Route, pool: Pool): void {
+  if (exchange.sessionInUse?.lost === true) return refuse(exchange, "E_SESSION_ENDPOINT");
   const endpoint = pick(exchange, pool);
   if (endpoint === undefined) return waitOrRefuse(exchange, route, pool);
   begin(exchange, route, pool, endpoint);
@@ -80,6 +83,7 @@ function attempt(exchange: Exchange, route: Route, pool: Pool): void {
 
 function pick(exchange: Exchange, pool: Pool): Endpoint | undefined {
   const { view } = pool;
+  if (exchange.sessionInUse !== undefined) return exchange.sessionInUse.pick(view);
   if (exchange.tried === undefined) return pickEndpoint(view, exchange.key, undefined);
   // Never the same endpoint while another is left; but a pool of one is tried again on a fresh connection.
   return pickEndpoint(view, exchange.key, exchange.tried) ?? pickEndpoint(view, exchange.key, undefined);
@@ -88,6 +92,7 @@ function pick(exchange: Exchange, pool: Pool): Endpoint | undefined {
 function begin(exchange: Exchange, route: Route, pool: Pool, endpoint: Endpoint): void {
   exchange.attempts++;
   exchange.lastEndpoint = endpoint.id;
+  exchange.sessionInUse?.goesTo(endpoint);
   const running = new Attempt(exchange, route, pool.view, endpoint, attemptEnded);
   exchange.attempt = running;
   running.start(exchange.attempts > 1);

@@ -94,7 +94,9 @@ export class ResponseRelay {
     exchange.status = 101;
     exchange.answerBegun = true;
     const upgrade = `Connection: Upgrade\r\nUpgrade: ${head.value(head.upgradeField)}\r\n`;
-    exchange.client.sendHead({ head, framing: "none", appended: upgrade }, bytes, head.position, bytes.length);
+    exchange.sessionInUse?.answered(head);
+    const appended = upgrade + exchange.responseAppended;
+    exchange.client.sendHead({ head, framing: "none", appended }, bytes, head.position, bytes.length);
     return "tunnel";
   }
 
@@ -114,6 +116,7 @@ export class ResponseRelay {
     exchange.answerBegun = true;
     this.#passChunks = exchange.client.takesChunks(this.#framing);
     this.#runFilters(head);
+    exchange.sessionInUse?.answered(head);
     const framing = this.#isNothingButFields() ? "none" : this.#framing;
     const response = { head, framing, appended: exchange.responseAppended };
     if (this.#chunked === undefined || this.#passChunks) exchange.client.sendHead(response, bytes, start, end);

@@ -29,6 +29,8 @@ export interface AccessRecord {
   readonly connectMs: number;
   readonly firstByteMs: number;
   readonly totalMs: number;
+  /** "" when the pool has no sessions or the request none; else `new`, `kept`, `moved` or `refused`. */
+  readonly session?: string;
   /** "" or the error code with which evenkeel itself ended the exchange. */
   readonly reason: string;
   readonly requestId: string;
@@ -77,6 +79,7 @@ const FIELDS: Readonly<Record<string, Format>> = {
   connect: (record) => milliseconds(record.connectMs),
   firstByte: (record) => milliseconds(record.firstByteMs),
   duration: (record) => milliseconds(record.totalMs),
+  session: (record) => record.session ?? "",
   reason: (record) => record.reason,
   requestId: (record) => escapeText(record.requestId),
   userAgent: (record) => escapeText(record.userAgent),
@@ -123,6 +126,7 @@ function jsonFormat(record: AccessRecord): string {
   line += `,"attempts":${record.attempts}`;
   line += `,"connectMs":${milliseconds(record.connectMs)},"firstByteMs":${milliseconds(record.firstByteMs)},"durationMs":${milliseconds(record.totalMs)}`;
   if (record.tls !== undefined) line += tlsFields(record, record.tls);
+  if (record.session !== undefined && record.session !== "") line += `,"session":"${record.session}"`;
   return `${line},"reason":"${record.reason}","requestId":"${escapeText(record.requestId)}","userAgent":"${escapeText(record.userAgent)}"}\n`;
 }
 

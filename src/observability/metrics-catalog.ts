@@ -74,6 +74,21 @@ export const METRICS = {
   evenkeel_pool_queued_total: { type: "counter", labels: ["pool"], help: "Requests that had to wait for an endpoint." },
   evenkeel_pool_waiting: { type: "gauge", labels: ["pool"], help: "Requests waiting now." },
   evenkeel_pool_refused_total: { type: "counter", labels: ["pool"], help: "Requests that never got an endpoint." },
+  evenkeel_pool_sessions_total: {
+    type: "counter",
+    labels: ["pool", "outcome"],
+    help: "Requests of sessions: new, kept on their endpoint, moved to another, or refused because it was gone.",
+  },
+  evenkeel_pool_sessions_displaced_total: {
+    type: "counter",
+    labels: ["pool"],
+    help: "New sessions for which another one had to leave the table before its time.",
+  },
+  evenkeel_pool_session_fallbacks_total: {
+    type: "counter",
+    labels: ["pool"],
+    help: "Sessions looked up in this balancer's own table because Redis did not answer.",
+  },
   evenkeel_endpoint_attempts_total: { type: "counter", labels: ["pool", "endpoint"], help: "Attempts begun." },
   evenkeel_endpoint_failures_total: {
     type: "counter",

@@ -33,7 +33,18 @@ export const LISTENER = {
 /** Fields of a route's row: answers by class of status (0 for none sent), then the duration of whole exchanges. */
 export const ROUTE = { statusClass: 0, duration: 6 } as const;
 /** Fields of a pool's row. */
-export const POOL = { retries: 0, queued: 1, waiting: 2, refused: 3 } as const;
+export const POOL = {
+  retries: 0,
+  queued: 1,
+  waiting: 2,
+  refused: 3,
+  sessionsNew: 4,
+  sessionsKept: 5,
+  sessionsMoved: 6,
+  sessionsRefused: 7,
+  sessionsDisplaced: 8,
+  sessionFallbacks: 9,
+} as const;
 /** Fields of an endpoint's row; `firstByte` is the time from sending to the first byte of the answer. */
 export const ENDPOINT = {
   attempts: 0,
@@ -54,7 +65,7 @@ interface KindShape {
 export const KINDS = {
   listener: { rows: 256, fields: 12 },
   route: { rows: 16_384, fields: ROUTE.duration + HISTOGRAM_FIELDS },
-  pool: { rows: 4_096, fields: 4 },
+  pool: { rows: 4_096, fields: 10 },
   endpoint: { rows: 16_384, fields: ENDPOINT.firstByte + HISTOGRAM_FIELDS },
   reason: { rows: 64, fields: 1 },
 } as const satisfies Record<string, KindShape>;

@@ -18,6 +18,7 @@ function full(): MetricsInput {
     writer.add(MetricsWriter.rowStart("route", 0) + ROUTE.statusClass + 2, 5);
     writer.observe(MetricsWriter.rowStart("route", 0) + ROUTE.duration, 3 + worker * 100_000);
     writer.add(MetricsWriter.rowStart("pool", 0) + POOL.waiting, 1);
+    writer.add(MetricsWriter.rowStart("pool", 0) + POOL.sessionsKept, 1);
     writer.observe(MetricsWriter.rowStart("endpoint", 0) + ENDPOINT.firstByte, 0.2);
     writer.countReason("E_NO_ENDPOINT");
   }

@@ -125,7 +125,24 @@ function renderPools(page: Page, { table, pools }: MetricsInput): void {
     page.sample("evenkeel_pool_queued_total", { pool }, table.read("pool", row, POOL.queued));
     page.sample("evenkeel_pool_waiting", { pool }, table.read("pool", row, POOL.waiting));
     page.sample("evenkeel_pool_refused_total", { pool }, table.read("pool", row, POOL.refused));
+    renderSessions(page, table, pool, row);
   }
+}
+
+/** Only of pools that have had a session. */
+function renderSessions(page: Page, table: MetricsTable, pool: string, row: number): void {
+  const read = (field: number): number => table.read("pool", row, field);
+  const outcomes = {
+    new: read(POOL.sessionsNew),
+    kept: read(POOL.sessionsKept),
+    moved: read(POOL.sessionsMoved),
+    refused: read(POOL.sessionsRefused),
+  };
+  if (Object.values(outcomes).every((count) => count === 0)) return;
+  for (const [outcome, count] of Object.entries(outcomes))
+    page.sample("evenkeel_pool_sessions_total", { pool, outcome }, count);
+  page.sample("evenkeel_pool_sessions_displaced_total", { pool }, read(POOL.sessionsDisplaced));
+  page.sample("evenkeel_pool_session_fallbacks_total", { pool }, read(POOL.sessionFallbacks));
 }
 
 function renderEndpoints(page: Page, { table, endpoints }: MetricsInput): void {

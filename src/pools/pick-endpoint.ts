@@ -6,13 +6,20 @@ const MAX_COLLISIONS = 3;
 
 /**
  * Picks an endpoint and counts the exchange in on it (undo with `endpoint.release()`). Undefined when none can take it:
- * `hasFullEndpoint` tells whether waiting would help.
+ * `hasFullEndpoint` tells whether waiting would help. `preferred`, the endpoint of a session, goes before what the
+ * balancer would say, also when it is draining.
  */
 export function pickEndpoint(
   view: PoolView,
   key: number,
   tried: readonly Endpoint[] | undefined,
+  preferred?: Endpoint,
 ): Endpoint | undefined {
+  if (preferred?.acceptsSessions === true && tried?.includes(preferred) !== true) {
+    if (preferred.acquire()) return preferred;
+    // A place on it becomes free: better to wait than to lose the session.
+    if (preferred.full) return undefined;
+  }
   const { tiers } = view;
   for (let tier = 0; tier < tiers.length; tier++) {
     for (let collisions = 0; collisions < MAX_COLLISIONS; collisions++) {

@@ -1,5 +1,6 @@
 /** A pool as a worker uses it. Its endpoints change without a new snapshot: the view is replaced by one assignment. */
 import type { Balancer } from "../balancing/definition.ts";
+import type { PoolSessions } from "../sessions/pool-sessions.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { KeyConfig } from "./key-schema.ts";
 import type { WaitQueue } from "./wait-queue.ts";
@@ -18,6 +19,8 @@ export interface Pool {
   view: PoolView;
   /** What to hash, when the algorithm maps keys. */
   readonly key: KeyConfig | undefined;
+  /** Undefined when requests need not stay on one endpoint: the common case costs one comparison. */
+  readonly sessions: PoolSessions<Endpoint> | undefined;
   readonly queue: WaitQueue;
   readonly retryAttempts: number;
   /** First cell of the pool's row in the metrics. */

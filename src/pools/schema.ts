@@ -3,6 +3,7 @@ import { z } from "zod";
 import { balanceSchema } from "../balancing/schema.ts";
 import { duration } from "../base/schema.ts";
 import { healthSchema } from "../health/schema.ts";
+import { sessionsSchema } from "../sessions/schema.ts";
 import { connectionsSchema, endpointSchema } from "../upstreams/schema.ts";
 import { keySchema } from "./key-schema.ts";
 
@@ -36,6 +37,7 @@ export const poolSchema = z.strictObject({
   connections: connectionsSchema.prefault({}),
   queue: queueSchema.prefault({}),
   retry: retrySchema.prefault({}),
+  sessions: sessionsSchema.optional(),
 });
 
 export type PoolConfig = z.output<typeof poolSchema>;

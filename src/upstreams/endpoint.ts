@@ -69,6 +69,11 @@ export class Endpoint {
     return this.#table.isEligible(this.row) && (this.maxConnections === 0 || this.active < this.maxConnections);
   }
 
+  /** May be sent requests of sessions that it has, whether there is a place free now or not. */
+  get acceptsSessions(): boolean {
+    return this.#table.isEligible(this.row);
+  }
+
   /** Counts one exchange in; false when another worker took the last place meanwhile. */
   acquire(): boolean {
     if (this.maxConnections > 0) return this.#table.tryAcquire(this.row, this.#worker, this.maxConnections);

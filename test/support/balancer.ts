@@ -7,7 +7,7 @@ import { type Clock, systemClock, systemTimers, type Timers } from "../../src/ba
 import { seededRandom } from "../../src/base/random.ts";
 import { type Config, type ConfigInput, configSchema } from "../../src/config/schema.ts";
 import type { ListenerConfig } from "../../src/listeners/schema.ts";
-import { silentLog } from "../../src/observability/log.ts";
+import { type Log, silentLog } from "../../src/observability/log.ts";
 import { LISTENER } from "../../src/observability/metrics-table.ts";
 import { openDatagramSocket, openListeningSocket, portOf } from "../../src/transport/listening-socket.ts";
 import type { EndpointSpec } from "../../src/upstreams/endpoint.ts";
@@ -29,6 +29,7 @@ export interface Balancer {
 export interface BalancerOptions {
   readonly clock?: Clock;
   readonly timers?: Timers;
+  readonly log?: Log;
 }
 
 /** Serves `input` on a free port of its first listener. Every endpoint counts as healthy. */
@@ -39,10 +40,11 @@ export function startBalancer(input: ConfigInput, options: BalancerOptions = {})
     endpointTable: tables.endpoints,
     metrics: tables.metrics,
     counters: tables.counters(0),
+    sessions: tables.sessions,
     clock: options.clock ?? systemClock,
     timers: options.timers ?? systemTimers,
     random: seededRandom(1),
-    log: silentLog,
+    log: options.log ?? silentLog,
   });
   const store = new CertificateStore({
     clock: systemClock,

@@ -1,0 +1,96 @@
+/** What sessions outlive: workers that are killed, all of them, and reloads, over real processes. */
+import { afterEach, expect, test } from "bun:test";
+import type { ConfigInput } from "../../src/config/schema.ts";
+import { type Evenkeel, startEvenkeel } from "../support/evenkeel.ts";
+import { endAll, eventually, freePort } from "../support/process.ts";
+
+const TIMEOUT_MS = 60_000;
+const servers: { stop(force: boolean): unknown }[] = [];
+
+afterEach(async () => {
+  await endAll();
+  for (const server of servers.splice(0)) await server.stop(true);
+});
+
+function startApps(count: number): string[] {
+  return Array.from({ length: count }, (_, index) => {
+    const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response(`app-${index}`) });
+    servers.push(server);
+    return `127.0.0.1:${server.port}`;
+  });
+}
+
+const pool = (endpoints: string[], sessions: object) => ({
+  balance: "round-robin",
+  health: false,
+  endpoints,
+  sessions,
+});
+
+function balancing(port: number, endpoints: string[]): ConfigInput {
+  return {
+    workers: 2,
+    listeners: { web: { address: `127.0.0.1:${port}`, pool: "cookie" } },
+    routes: [{ match: { pathPrefix: "/header" }, pool: "header" }],
+    pools: {
+      cookie: pool(endpoints, { type: "cookie" }),
+      header: pool(endpoints, { type: "header", name: "X-User" }),
+    },
+  } as ConfigInput;
+}
+
+async function killWorkers(evenkeel: Evenkeel): Promise<void> {
+  const before = evenkeel.workers();
+  for (const worker of before) process.kill(worker, "SIGKILL");
+  await evenkeel.says("a worker ended and is replaced", before.length);
+  await eventually(
+    async () => evenkeel.workers().every((worker) => !before.includes(worker)) && (await evenkeel.readiness()) === 200,
+    "other workers",
+  );
+}
+
+test(
+  "sessions outlive their workers and a reload, in the cookie without a secret of one's own, and in the table",
+  async () => {
+    const endpoints = startApps(3);
+    const port = await freePort();
+    const evenkeel = await startEvenkeel(balancing(port, endpoints));
+    // Each on a connection of its own, so that all workers get some.
+    const ask = async (path: string, headers: Record<string, string>): Promise<Response> => {
+      for (let tries = 0; ; tries++) {
+        try {
+          return await fetch(`http://127.0.0.1:${port}${path}`, { headers: { ...headers, Connection: "close" } });
+        } catch (error) {
+          if (tries > 100) throw error;
+          await Bun.sleep(50);
+        }
+      }
+    };
+    const cookies = new Map<string, string>();
+    const users = new Map<string, string>();
+    for (let index = 0; index < 12; index++) {
+      const response = await ask("/", {});
+      cookies.set(response.headers.getSetCookie()[0]?.split(";")[0] as string, await response.text());
+      users.set(`user-${index}`, await (await ask("/header", { "X-User": `user-${index}` })).text());
+    }
+    const allStay = async (): Promise<void> => {
+      for (const [cookie, app] of cookies) {
+        const response = await ask("/", { Cookie: cookie });
+        expect([await response.text(), response.headers.getSetCookie()]).toEqual([app, []]);
+      }
+      for (const [user, app] of users) expect(await (await ask("/header", { "X-User": user })).text()).toBe(app);
+    };
+    expect(new Set(users.values()).size).toBeGreaterThan(1);
+    await allStay();
+    await killWorkers(evenkeel);
+    await allStay();
+    expect(await evenkeel.reload({ ...balancing(port, [...startApps(1), ...endpoints]) })).toBeTrue();
+    await allStay();
+    const metrics = await evenkeel.metrics();
+    expect(metrics.sum("evenkeel_pool_sessions_total", 'outcome="new"')).toBe(24);
+    expect(metrics.sum("evenkeel_pool_sessions_total", 'outcome="kept"')).toBe(3 * (cookies.size + users.size));
+    expect(metrics.sum("evenkeel_pool_sessions_total", 'outcome="moved"')).toBe(0);
+    expect(evenkeel.count("without a secret one is made at each start")).toBeGreaterThan(0);
+  },
+  TIMEOUT_MS,
+);
