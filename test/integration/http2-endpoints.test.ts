@@ -3,6 +3,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { FRAME } from "../../src/protocols/http2/frames.ts";
+import { FrameScript } from "../../src/upstreams/http2/testing.ts";
 import { type Balancer, startBalancer } from "../support/balancer.ts";
 import {
   HttpClient,
@@ -209,6 +211,68 @@ else {
       502,
       expect.stringContaining("The endpoint does not speak the protocol that is needed.") as unknown as string,
     ]);
+  });
+
+  describe("an endpoint that goes wrong, written frame by frame", () => {
+    /** Answers the first request of every connection with these frames. */
+    const scripted = (answer: (script: FrameScript, close: (frames?: Buffer[]) => Buffer[]) => Buffer[]): string => {
+      const listening = Bun.listen<FrameScript>({
+        hostname: "127.0.0.1",
+        port: 0,
+        socket: {
+          open(socket) {
+            socket.data = new FrameScript();
+            socket.write(socket.data.settings());
+          },
+          data(socket, bytes) {
+            const { data: script } = socket;
+            const before = script.of(FRAME.headers).length;
+            script.receive(bytes);
+            if (script.of(FRAME.headers).length === before) return;
+            const close = (frames: Buffer[] = []): Buffer[] => {
+              setTimeout(() => socket.terminate(), 20);
+              return frames;
+            };
+            socket.write(Buffer.concat(answer(script, close)));
+          },
+          error() {},
+        },
+      });
+      stops.push(() => listening.stop(true));
+      return `127.0.0.1:${listening.port}`;
+    };
+    const post = { method: "POST", body: "x" };
+    const cases: [string, Parameters<typeof scripted>[0], object, number | string][] = [
+      ["REFUSED_STREAM", (script) => [script.rst(1, 7)], post, 200],
+      ["GOAWAY before the stream", (script) => [script.goaway(0)], post, 200],
+      ["a reset, of a request that may be repeated", (script) => [script.rst(1, 2)], {}, 200],
+      ["a reset, of one that may not", (script) => [script.rst(1, 2)], post, 502],
+      ["the end of the connection", (_script, close) => close(), {}, 200],
+      ["fields that are malformed", (script) => [script.headers(1, [["x", "y"]])], {}, 502],
+      ["less content than promised", (script) => short(script), {}, "broken"],
+      ["the end in the middle of a frame", (script, close) => close(cut(script)), {}, "broken"],
+    ];
+    const short = (script: FrameScript): Buffer[] => [
+      script.headers(1, [
+        [":status", "200"],
+        ["content-length", "9"],
+      ]),
+      script.data(1, "short", true),
+    ];
+    const cut = (script: FrameScript): Buffer[] => [
+      script.headers(1, [[":status", "200"]]),
+      script.data(1, "cut off here").subarray(0, 12),
+    ];
+    for (const [name, answer, request, expected] of cases)
+      test(name, async () => {
+        const good = await endpoint({ name: "good", version: 2 });
+        const endpoints = [scripted(answer), good.address];
+        const started = balancer({ endpoints, connections: { protocol: "http2" }, balance: "first" });
+        const origin = `http://127.0.0.1:${started.port}`;
+        const outcome = await client.ask({ version: 1, origin, path: "/echo", ...request });
+        expect(outcome.error === undefined ? outcome.status : "broken").toBe(expected);
+        expect(started.inFlight()).toBe(0);
+      });
   });
 
   if (nginx === null) console.log("skipped: nginx is not installed");
