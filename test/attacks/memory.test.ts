@@ -5,7 +5,7 @@ import { type RunningProcess, startProcess } from "./process.ts";
 
 const SIZE = 256 * MIB;
 /** The most that a process may grow by, whatever passes through it. */
-const BOUND = 64 * MIB;
+const BOUND = 112 * 1_048_576;
 
 let balancer: RunningProcess;
 let stopEndpoint = (): void => {};

@@ -43,7 +43,7 @@ else {
   const check = (
     endpoint: string,
     written: object,
-    way: { tls?: Partial<Parameters<typeof endpointTlsSchema.parse>[0] & object>; http2?: boolean } = {},
+    way: { tls?: object; http2?: boolean } = {},
   ): Promise<string | undefined> => {
     const config = healthSchema.parse({ timeout: "20s", ...written });
     if (config === false) throw new Error("expected a check");

@@ -3,7 +3,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createSelfSigned } from "../../src/tls/self-signed.ts";
+import { FRAME } from "../../src/protocols/http2/frames.ts";
+import { FrameScript } from "../../src/upstreams/http2/testing.ts";
 import { type Balancer, startBalancer } from "../support/balancer.ts";
 import {
   HttpClient,
@@ -15,7 +16,6 @@ import {
 } from "../support/http-peers.ts";
 import { createAuthority, hasOpenssl, type IssuedPair, type TestAuthority } from "../support/openssl.ts";
 import { nginx, startNginx } from "../support/real-proxy.ts";
-import { writePair } from "../support/tls-peers.ts";
 
 const sevens = (bytes: number): string => createHash("sha256").update(Buffer.alloc(bytes, 7)).digest("hex");
 const MEGABYTES = 6 * 1_048_576;
@@ -213,105 +213,66 @@ else {
     ]);
   });
 
-  describe("TLS with endpoints", () => {
-    const ask = (started: Balancer, more: object = {}): Promise<HttpOutcome> =>
-      client.ask({ version: 1, origin: `http://127.0.0.1:${started.port}`, path: "/info", ...more });
-
-    for (const version of [1, 2] as const) {
-      test(`one that cannot be verified is not used, HTTP/${version}: 502, or another one`, async () => {
-        const stranger = createAuthority();
-        stops.push(() => stranger.remove());
-        const bad: Record<string, IssuedPair> = {
-          "unknown authority": stranger.issue("stranger", "DNS:app.test"),
-          "another name": authority.issue("other", "DNS:other.test"),
-          expired: writePair(createSelfSigned(["app.test"], Date.UTC(2010, 0, 1)), authority.folder),
-        };
-        const trusted = [authority.caPath, (bad["expired"] as IssuedPair).certificatePath];
-        const good = await endpoint({ name: "good", version, ...files(pair) });
-        for (const [why, issued] of Object.entries(bad)) {
-          const wrong = await endpoint({ name: why, version, ...files(issued) });
-          const connections = { protocol: `http${version}`, tls: { ca: trusted, serverName: "app.test" } };
-          const alone = balancer({ endpoints: [wrong.address], connections });
-          const refused = await ask(alone);
-          expect([why, refused.status, refused.text]).toEqual([
-            why,
-            502,
-            expect.stringContaining("The TLS handshake with the endpoint failed.") as unknown as string,
-          ]);
-          const both = balancer({ endpoints: [wrong.address, good.address], connections });
-          for (let count = 0; count < 4; count++) {
-            const outcome = await ask(both, { path: "/echo", method: "POST", body: "x" });
-            expect([outcome.status, outcome.headers["x-name"]]).toEqual([200, "good"]);
-          }
-          const trusting = balancer({
-            endpoints: [wrong.address],
-            connections: { protocol: `http${version}`, tls: { verify: false, serverName: "app.test" } },
-          });
-          expect((await ask(trusting)).status).toBe(200);
-        }
+  describe("an endpoint that goes wrong, written frame by frame", () => {
+    /** Answers the first request of every connection with these frames. */
+    const scripted = (answer: (script: FrameScript, close: (frames?: Buffer[]) => Buffer[]) => Buffer[]): string => {
+      const listening = Bun.listen<FrameScript>({
+        hostname: "127.0.0.1",
+        port: 0,
+        socket: {
+          open(socket) {
+            socket.data = new FrameScript();
+            socket.write(socket.data.settings());
+          },
+          data(socket, bytes) {
+            const { data: script } = socket;
+            const before = script.of(FRAME.headers).length;
+            script.receive(bytes);
+            if (script.of(FRAME.headers).length === before) return;
+            const close = (frames: Buffer[] = []): Buffer[] => {
+              setTimeout(() => socket.terminate(), 20);
+              return frames;
+            };
+            socket.write(Buffer.concat(answer(script, close)));
+          },
+          error() {},
+        },
       });
-
-      test(`a handshake that is cut off or hangs, HTTP/${version}: the next one is asked, and no socket stays`, async () => {
-        const good = await endpoint({ name: "good", version, ...files(pair) });
-        let open = 0;
-        const cut = Bun.listen({
-          hostname: "127.0.0.1",
-          port: 0,
-          socket: { data: (socket) => void socket.terminate(), open: () => void open++, close: () => void open-- },
-        });
-        const hanging = Bun.listen({
-          hostname: "127.0.0.1",
-          port: 0,
-          socket: { data() {}, open: () => void open++, close: () => void open-- },
-        });
-        stops.push(() => (cut.stop(true), hanging.stop(true)));
-        for (const wrong of [cut, hanging]) {
-          const started = balancer({
-            endpoints: [`127.0.0.1:${wrong.port}`, good.address],
-            connections: {
-              protocol: `http${version}`,
-              tls: { ca: authority.caPath, serverName: "app.test" },
-              connectTimeout: "300ms",
-            },
-          });
-          for (let count = 0; count < 2; count++) {
-            const outcome = await ask(started, { path: "/echo", method: "POST", body: "x" });
-            expect([outcome.status, outcome.headers["x-name"]]).toEqual([200, "good"]);
-          }
-          await until(() => open === 0, "no socket");
-        }
+      stops.push(() => listening.stop(true));
+      return `127.0.0.1:${listening.port}`;
+    };
+    const post = { method: "POST", body: "x" };
+    const cases: [string, Parameters<typeof scripted>[0], object, number | string][] = [
+      ["REFUSED_STREAM", (script) => [script.rst(1, 7)], post, 200],
+      ["GOAWAY before the stream", (script) => [script.goaway(0)], post, 200],
+      ["a reset, of a request that may be repeated", (script) => [script.rst(1, 2)], {}, 200],
+      ["a reset, of one that may not", (script) => [script.rst(1, 2)], post, 502],
+      ["the end of the connection", (_script, close) => close(), {}, 200],
+      ["fields that are malformed", (script) => [script.headers(1, [["x", "y"]])], {}, 502],
+      ["less content than promised", (script) => short(script), {}, "broken"],
+      ["the end in the middle of a frame", (script, close) => close(cut(script)), {}, "broken"],
+    ];
+    const short = (script: FrameScript): Buffer[] => [
+      script.headers(1, [
+        [":status", "200"],
+        ["content-length", "9"],
+      ]),
+      script.data(1, "short", true),
+    ];
+    const cut = (script: FrameScript): Buffer[] => [
+      script.headers(1, [[":status", "200"]]),
+      script.data(1, "cut off here").subarray(0, 12),
+    ];
+    for (const [name, answer, request, expected] of cases)
+      test(name, async () => {
+        const good = await endpoint({ name: "good", version: 2 });
+        const endpoints = [scripted(answer), good.address];
+        const started = balancer({ endpoints, connections: { protocol: "http2" }, balance: "first" });
+        const origin = `http://127.0.0.1:${started.port}`;
+        const outcome = await client.ask({ version: 1, origin, path: "/echo", ...request });
+        expect(outcome.error === undefined ? outcome.status : "broken").toBe(expected);
+        expect(started.inFlight()).toBe(0);
       });
-    }
-
-    test("our own certificate is shown, and sessions are used again", async () => {
-      const mine = authority.issue("balancer", "DNS:balancer.test");
-      const strict = await endpoint({ name: "strict", version: 1, ...files(pair), ca: authority.caPath });
-      const tls = { ca: authority.caPath, serverName: "app.test" };
-      const without = balancer({ endpoints: [strict.address], connections: { tls } });
-      expect((await ask(without)).status).toBe(502);
-      const shown = { ...tls, certificate: mine.certificatePath, key: mine.keyPath };
-      const started = balancer({ endpoints: [strict.address], connections: { tls: shown, maxIdle: 0 } });
-      const seen: { client: string; reused: boolean }[] = [];
-      for (let count = 0; count < 4; count++) seen.push(JSON.parse((await ask(started)).text));
-      expect(seen.map(({ client: name }) => name)).toEqual(["balancer", "balancer", "balancer", "balancer"]);
-      expect(seen.slice(1).every(({ reused }) => reused)).toBe(true);
-    });
-
-    test("TCP listeners to endpoints with TLS", async () => {
-      const one = await endpoint({ name: "one", version: 1, ...files(pair) });
-      const started = balancer(
-        { endpoints: [one.address], connections: { tls: { ca: authority.caPath, serverName: "app.test" } } },
-        { listener: { protocol: "tcp" } },
-      );
-      const outcome = await ask(started);
-      expect(JSON.parse(outcome.text)).toMatchObject({ name: "one", serverName: "app.test" });
-      const wrong = balancer(
-        { endpoints: [one.address], connections: { tls: { ca: authority.caPath, serverName: "other.test" } } },
-        { listener: { protocol: "tcp" } },
-      );
-      expect((await ask(wrong)).error).toBeDefined();
-      expect(wrong.inFlight()).toBe(0);
-    });
   });
 
   if (nginx === null) console.log("skipped: nginx is not installed");
