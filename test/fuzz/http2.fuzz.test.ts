@@ -159,17 +159,18 @@ let seen: ReferenceMessage[] = [];
 let wires: string[] = [];
 
 beforeAll(() => {
-  const read = new WeakMap<object, number>();
-  endpoint = startRawEndpoint((socket, all) => {
+  const unread = new WeakMap<object, string>();
+  endpoint = startRawEndpoint((socket, _all, piece) => {
+    let rest = (unread.get(socket.identity) ?? "") + piece;
     for (;;) {
-      const start = read.get(socket.identity) ?? 0;
-      const message = readRequest(all.slice(start), LIMITS);
-      if (message.head !== "complete" || message.body !== "complete") return;
-      read.set(socket.identity, start + message.bodyEnd);
+      const message = readRequest(rest, LIMITS);
+      if (message.head !== "complete" || message.body !== "complete") break;
       seen.push(message);
-      wires.push(all.slice(start, start + message.bodyEnd));
+      wires.push(rest.slice(0, message.bodyEnd));
+      rest = rest.slice(message.bodyEnd);
       socket.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     }
+    unread.set(socket.identity, rest);
   });
   balancer = startBalancer({
     listeners: { web: { address: "127.0.0.1:0", pool: "app" } },
