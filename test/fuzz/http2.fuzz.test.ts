@@ -24,6 +24,8 @@ import { cuts, placesOf, runs } from "./generators.ts";
 import { type ReferenceMessage, readRequest } from "./reference-parser.ts";
 
 const LIMITS = { bytes: 65_536, fields: 100 };
+/** Nothing may come between the bytes of a test. */
+const SILENT = { acknowledges: false, keepWindowsOpen: false } as const;
 /** What evenkeel adds for endpoints. */
 const ADDED = /^(x-forwarded-.*|x-real-ip|via|x-request-id|connection)$/;
 
@@ -230,7 +232,7 @@ test("the endpoint gets exactly what was asked for", async () => {
     fc.asyncProperty(requests, choices, cuts, async (asked, order, fractions) => {
       seen = [];
       wires = [];
-      const client = await FrameClient.open(balancer.port, { hello: PREFACE });
+      const client = await FrameClient.open(balancer.port, { hello: PREFACE, ...SILENT });
       await send(client, Buffer.concat([settings(), mixed(asked, order)]), fractions);
       await client.until(() => asked.every((_, number) => client.isDone(1 + 2 * number)));
       const statuses = asked.map((_, number) => client.answer(1 + 2 * number).status);
@@ -245,7 +247,7 @@ test("the endpoint gets exactly what was asked for", async () => {
       }
       expect(balancer.inFlight()).toBe(0);
     }),
-    runs(150),
+    { ...runs(150), endOnFailure: true },
   );
 }, 120_000);
 
@@ -281,7 +283,7 @@ test("frames with anything done to them crash nothing and leave nothing behind",
       async (asked, order, changes, fractions, resets) => {
         let bytes = mixed(asked, order);
         for (const change of changes) bytes = changed(bytes, change);
-        const client = await FrameClient.open(balancer.port);
+        const client = await FrameClient.open(balancer.port, SILENT);
         await send(client, bytes, fractions);
         await settled(() => client.isOver || asked.every((_, number) => client.isDone(1 + 2 * number)), 4);
         if (resets) client.socket.resetAndDestroy();
@@ -300,7 +302,7 @@ test("bytes that are no frames at all do not either", async () => {
   await fc.assert(
     fc.asyncProperty(fc.uint8Array({ maxLength: 2_000 }), fc.boolean(), async (bytes, greets) => {
       const hello = greets ? Buffer.concat([PREFACE, settings()]) : PREFACE;
-      const client = await FrameClient.open(balancer.port, { hello: Buffer.concat([hello, bytes]) });
+      const client = await FrameClient.open(balancer.port, { hello: Buffer.concat([hello, bytes]), ...SILENT });
       await settled(() => client.isOver, 2);
       client.leave();
       await settled(() => balancer.openConnections() === 0, 1_000);
