@@ -125,6 +125,8 @@ export class FrameClient {
   readonly frames: Received[] = [];
   /** Streams by number. */
   readonly answers = new Map<number, Answer>();
+  /** What WINDOW_UPDATE has allowed in all, by stream. */
+  readonly windows = new Map<number, number>();
   goaway: { readonly last: number; readonly code: number; readonly text: string } | undefined;
   ended = false;
   closed = false;
@@ -221,6 +223,8 @@ export class FrameClient {
       };
     else if (type === FRAME.rstStream) this.answer(streamId).reset = payload.readUInt32BE(0);
     else if (type === FRAME.settings && !ends && this.#options.acknowledges !== false) this.send(SETTINGS_ACK);
+    else if (type === FRAME.windowUpdate)
+      this.windows.set(streamId, (this.windows.get(streamId) ?? 0) + payload.readUInt32BE(0));
     else if (type === FRAME.data) this.#takeData(streamId, payload, ends);
     else if (type === FRAME.headers || type === FRAME.continuation) {
       if (type === FRAME.headers) this.#blockEnds = ends;

@@ -1,54 +1,33 @@
 /** One request of an HTTP/2 client and its answer: the client's side of one exchange. */
 import type { ErrorCode } from "../../base/errors.ts";
-import { BAD, type Head, MORE } from "../../protocols/http1/head.ts";
-import { inspectRequest } from "../../protocols/http1/inspect-request.ts";
-import type { ResponseFraming } from "../../protocols/http1/inspect-response.ts";
-import { parseRequestHead } from "../../protocols/http1/parse-request.ts";
+import type { Head } from "../../protocols/http1/head.ts";
+import type { TargetForm } from "../../protocols/http1/inspect-request.ts";
 import type { ReceiveWindow, SendWindow } from "../../protocols/http2/flow-window.ts";
 import { H2_ERROR } from "../../protocols/http2/frames.ts";
 import { afterPeerEnded, afterWeEnded, maySend, STREAM, type StreamState } from "../../protocols/http2/stream-state.ts";
 import { type Deadline, NEVER } from "../../transport/deadlines.ts";
 import type { Origin, Place } from "../../transport/origin.ts";
 import type { ClientSide, ResponseHead } from "../client-side.ts";
-import type { HttpContext } from "../context.ts";
 import { Exchange } from "../exchange.ts";
 import { abandon, breakOff, handleExchange, refuse } from "../handle-exchange.ts";
 import { takeHead } from "../heads.ts";
-import type { ListenerSnapshot } from "../snapshot.ts";
-import type { FrameOutput } from "./frame-output.ts";
+import { readMadeHead } from "./request-head.ts";
+import { ownLines } from "./response-fields.ts";
+import type { StreamConnection } from "./stream-connection.ts";
 import { StreamOutput } from "./stream-output.ts";
-import type { StreamTable } from "./stream-table.ts";
 import { StreamTunnel } from "./stream-tunnel.ts";
 import { MISMATCH, StreamUpload, type UploadProblem } from "./stream-upload.ts";
 
-/** What a stream needs of its connection. All that is sent is gathered and leaves later, in one write. */
-export interface StreamConnection {
-  readonly context: HttpContext;
-  readonly settings: ListenerSnapshot;
-  readonly origin: Origin;
-  readonly clientPort: number;
-  readonly streams: StreamTable<ClientStream>;
-  readonly output: FrameOutput;
-  readonly mayReceive: boolean;
-  ends(): { client: Place; local: Place };
-  /** `bytes` of what the client sent are passed on: it may send as many more. */
-  giveBack(stream: ClientStream, bytes: number): void;
-  reset(stream: ClientStream, code: number): void;
-  /** Both directions have ended. */
-  streamDone(stream: ClientStream): void;
-}
-
 /** How long a request that is answered already is read and thrown away. */
 const LINGER_MS = 2_000;
-const NO_HEAD = Buffer.from("GET / HTTP/1.1\r\n\r\n");
-const WRONG_LENGTH = "DATA and content-length do not fit";
+const REFUSED_FORMS: Partial<Record<TargetForm, ErrorCode>> = { bad: "E_BAD_TARGET", authority: "E_CONNECT_REFUSED" };
 
 export class ClientStream implements ClientSide, Deadline {
   readonly id: number;
   state: StreamState;
   deadlineMs = NEVER;
   sweepIndex = -1;
-  readonly #connection: StreamConnection;
+  readonly #connection: StreamConnection<ClientStream>;
   readonly #data: StreamOutput;
   #exchange: Exchange | undefined;
   /** For CONNECT with `:protocol` only. */
@@ -59,10 +38,10 @@ export class ClientStream implements ClientSide, Deadline {
   /** The answer is complete here; it may still wait for a window. */
   #answered = false;
 
-  constructor(connection: StreamConnection, id: number, receiveWindow: number, endStream: boolean) {
+  constructor(connection: StreamConnection<ClientStream>, id: number, receiveWindow: number, endStream: boolean) {
     this.id = id;
     this.#connection = connection;
-    this.#data = new StreamOutput(id, connection.output, connection.streams.initialSendWindow);
+    this.#data = new StreamOutput(id, connection.output, connection.initialSendWindow);
     this.#upload = endStream ? undefined : new StreamUpload(receiveWindow);
     this.state = endStream ? STREAM.halfClosedRemote : STREAM.open;
   }
@@ -75,37 +54,23 @@ export class ClientStream implements ClientSide, Deadline {
     return this.#upload?.window;
   }
 
-  // ---- The request
-
-  /** Begins the exchange with a head that was made of the fields (request-head.ts). `connects`: it is for a tunnel. */
-  begin(bytes: Buffer, connects: boolean, nowMs: number): void {
-    const { limits } = this.#connection.settings;
+  /**
+   * Begins the exchange with a head that was made of the fields (request-head.ts). `connects`: it is for a tunnel.
+   * `refusal`: it is to be answered with an error, whatever the head says.
+   */
+  begin(bytes: Buffer, connects: boolean, nowMs: number, refusal?: ErrorCode): void {
+    const { context, settings } = this.#connection;
     const head = takeHead(bytes, 0);
-    const result = parseRequestHead(head, bytes.length, limits);
-    const problem = result === BAD ? head.error : result === MORE ? "E_BAD_HEADER" : inspectRequest(head);
-    const exchange = this.#newExchange(head, nowMs);
-    if (problem !== undefined) return refuse(exchange, problem);
-    if (exchange.form === "bad") return refuse(exchange, "E_BAD_TARGET");
-    if (exchange.form === "authority") return refuse(exchange, "E_CONNECT_REFUSED");
+    const problem = readMadeHead(head, bytes.length, settings.limits);
+    const exchange = new Exchange(context, settings, this, head, nowMs);
+    this.#exchange = exchange;
+    const code = refusal ?? problem ?? REFUSED_FORMS[exchange.form];
+    if (code !== undefined) return refuse(exchange, code);
     if (connects) this.#tunnel = new StreamTunnel();
     if (exchange.body.complete) exchange.receivedMs = nowMs;
     else this.#upload?.begin(head.chunked, nowMs);
     handleExchange(exchange);
     this.#armDeadline();
-  }
-
-  /** The request's fields are beyond the limits: there is no head to speak of, only an answer. */
-  refuse(code: ErrorCode, nowMs: number): void {
-    const head = takeHead(NO_HEAD, 0);
-    parseRequestHead(head, NO_HEAD.length, this.#connection.settings.limits);
-    refuse(this.#newExchange(head, nowMs), code);
-  }
-
-  #newExchange(head: Head, nowMs: number): Exchange {
-    const { context, settings } = this.#connection;
-    const exchange = new Exchange(context, settings, this, head, nowMs);
-    this.#exchange = exchange;
-    return exchange;
   }
 
   /** Undefined, or why what has come cannot be right (then the stream is reset with PROTOCOL_ERROR). */
@@ -138,7 +103,7 @@ export class ClientStream implements ClientSide, Deadline {
   }
 
   #afterTaking(exchange: Exchange, problem: UploadProblem | undefined): string | undefined {
-    if (problem === MISMATCH) return WRONG_LENGTH;
+    if (problem === MISMATCH) return problem;
     if (problem === undefined) this.#armDeadline();
     else breakOff(exchange, problem);
     return undefined;
@@ -172,17 +137,11 @@ export class ClientStream implements ClientSide, Deadline {
 
   /** There is no time left: both sides of a tunnel are told why. */
   closeNow(): void {
-    const exchange = this.#exchange;
-    if (exchange === undefined || this.#tunnel === undefined) return;
-    const goodbye = this.#tunnel.goodbye(exchange.context.random);
-    if (goodbye.forEndpoint !== undefined)
-      exchange.attempt?.onRequestBody(goodbye.forEndpoint, 0, goodbye.forEndpoint.length);
-    if (goodbye.forClient === undefined || this.#data.isWaiting || !maySend(this.state)) return;
-    this.#data.send(goodbye.forClient, 0, goodbye.forClient.length);
+    const goodbye = this.#tunnel?.goodbye(this.#exchange?.attempt, this.#connection.context.random);
+    if (goodbye === undefined || this.#data.isWaiting || !maySend(this.state)) return;
+    this.#data.send(goodbye, 0, goodbye.length);
     if (!this.#data.isWaiting) this.#connection.output.endStream(this.id);
   }
-
-  // ---- The answer (ClientSide)
 
   get protocol(): string {
     return "HTTP/2.0";
@@ -208,7 +167,7 @@ export class ClientStream implements ClientSide, Deadline {
     return this.#data.isWaiting;
   }
 
-  takesChunks(_framing: ResponseFraming): boolean {
+  takesChunks(): boolean {
     return false;
   }
 
@@ -217,9 +176,10 @@ export class ClientStream implements ClientSide, Deadline {
     const { output } = this.#connection;
     if (head.status === 101) {
       this.#tunnel?.open(head);
-      output.head(this.id, head, 200, this.#ownLines(head.hasDate), false);
+      output.head(this.id, head, 200, ownLines(this.#connection, head.hasDate), false);
     } else if (this.#tunnel !== undefined && head.status < 300) return this.#refuseTunnel(502);
-    else output.head(this.id, head, head.status, this.#ownLines(head.hasDate) + appended, framing === "none");
+    else
+      output.head(this.id, head, head.status, ownLines(this.#connection, head.hasDate) + appended, framing === "none");
     if (framing === "none" && head.status !== 101) this.state = afterWeEnded(this.state);
     else this.sendBody(body, start, end);
   }
@@ -232,7 +192,7 @@ export class ClientStream implements ClientSide, Deadline {
     const waited = this.#data.isWaiting;
     this.#data.send(bytes, start, end);
     if (waited || !this.#data.isWaiting) return;
-    this.#connection.streams.wait(this);
+    this.#connection.waits(this);
     this.#armDeadline();
   }
 
@@ -250,7 +210,7 @@ export class ClientStream implements ClientSide, Deadline {
     const bodiless = status < 200 || status === 204 || status === 304;
     const withBody = !bodiless && bytes.length > 0 && this.#exchange?.isHeadRequest !== true;
     const length = bodiless ? "" : `content-length: ${bytes.length}\r\n`;
-    this.#connection.output.ownHead(this.id, status, this.#ownLines(false) + headers + length, !withBody);
+    this.#connection.output.ownHead(this.id, status, ownLines(this.#connection, false) + headers + length, !withBody);
     if (withBody) this.sendBody(bytes, 0, bytes.length);
     else this.state = afterWeEnded(this.state);
   }
@@ -258,13 +218,8 @@ export class ClientStream implements ClientSide, Deadline {
   /** An answer to the GET that the endpoint has seen is none to CONNECT: a 200 would say that there is a tunnel. */
   #refuseTunnel(status: number): void {
     if (this.#exchange !== undefined) this.#exchange.status = status;
-    this.#connection.output.ownHead(this.id, status, `${this.#ownLines(false)}content-length: 0\r\n`, true);
+    this.#connection.output.ownHead(this.id, status, `${ownLines(this.#connection, false)}content-length: 0\r\n`, true);
     this.state = afterWeEnded(this.state);
-  }
-
-  #ownLines(hasDate: boolean): string {
-    const { context, settings } = this.#connection;
-    return hasDate ? settings.hstsLine : context.date.line() + settings.hstsLine;
   }
 
   answered(): void {
@@ -298,16 +253,15 @@ export class ClientStream implements ClientSide, Deadline {
     if (!this.#data.isWaiting) return;
     const progress = this.#data.pump();
     if (progress !== "none") this.#armDeadline();
-    if (progress !== "all") this.#connection.streams.wait(this);
+    if (progress !== "all") this.#connection.waits(this);
     else if (this.#answered) this.#end();
     else this.#exchange?.attempt?.onClientDrain();
   }
 
   #end(): void {
     if (maySend(this.state)) {
-      const { output } = this.#connection;
-      if (this.#trailers !== "") output.trailers(this.id, this.#trailers);
-      else output.endStream(this.id);
+      if (this.#trailers === "") this.#connection.output.endStream(this.id);
+      else this.#connection.output.trailers(this.id, this.#trailers);
       this.state = afterWeEnded(this.state);
     }
     this.deadlineMs = NEVER;

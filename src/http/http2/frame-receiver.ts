@@ -21,7 +21,7 @@ import type { HttpContext } from "../context.ts";
 import type { ListenerSnapshot } from "../snapshot.ts";
 import type { ClientStream } from "./client-stream.ts";
 import type { FrameOutput } from "./frame-output.ts";
-import { requestHead } from "./request-head.ts";
+import { NO_HEAD, requestHead } from "./request-head.ts";
 import type { StreamTable } from "./stream-table.ts";
 
 /** What the frames change: the connection. */
@@ -132,7 +132,7 @@ export class FrameReceiver implements FrameHandler {
     const stream = connection.beginStream(streamId, endStream);
     if (stream === undefined) return;
     const now = connection.context.clock.now();
-    if (result !== DECODED) return stream.refuse("E_HEAD_TOO_LARGE", now);
+    if (result !== DECODED) return stream.begin(NO_HEAD, false, now, "E_HEAD_TOO_LARGE");
     const problem = inspectRequest(list, fields, true);
     if (problem !== undefined) return connection.failStream(stream, H2_ERROR.protocolError, problem);
     if (endStream && fields.contentLength > 0)

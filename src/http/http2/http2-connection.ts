@@ -10,9 +10,10 @@ import { NEVER } from "../../transport/deadlines.ts";
 import type { Origin } from "../../transport/origin.ts";
 import type { HttpContext } from "../context.ts";
 import type { ListenerSnapshot } from "../snapshot.ts";
-import { ClientStream, type StreamConnection } from "./client-stream.ts";
+import { ClientStream } from "./client-stream.ts";
 import { FrameOutput, type FrameSender } from "./frame-output.ts";
 import { CONNECTION_WINDOW, FrameReceiver, type ReceivingConnection, TABLE_BYTES } from "./frame-receiver.ts";
+import type { StreamConnection } from "./stream-connection.ts";
 import { StreamTable } from "./stream-table.ts";
 
 const MAX_STREAMS = 128;
@@ -34,7 +35,10 @@ export interface Http2ListenerState {
  */
 type Phase = "open" | "leaving" | "last" | "ended";
 
-export class Http2Connection extends Connection implements StreamConnection, ReceivingConnection, FrameSender {
+export class Http2Connection
+  extends Connection
+  implements StreamConnection<ClientStream>, ReceivingConnection, FrameSender
+{
   readonly context: HttpContext;
   readonly origin: Origin;
   readonly streams: StreamTable<ClientStream>;
@@ -208,9 +212,16 @@ export class Http2Connection extends Connection implements StreamConnection, Rec
 
   // ---- Streams (StreamConnection)
 
-  /** Whether the client could send DATA if it wanted to: the window of all streams may be used up by others. */
   get mayReceive(): boolean {
     return this.#receiver.window.available > 0;
+  }
+
+  get initialSendWindow(): number {
+    return this.streams.initialSendWindow;
+  }
+
+  waits(stream: ClientStream): void {
+    this.streams.wait(stream);
   }
 
   giveBack(stream: ClientStream, bytes: number): void {

@@ -2,11 +2,18 @@
  * A request that came in HTTP/2, as the HTTP/1.1 head that the rest of the program works with: routing, filters and
  * endpoints need not know how it came. The decoder has written the fields as HTTP/1.1 lines already.
  */
+import type { ErrorCode } from "../../base/errors.ts";
+import { BAD, type Head, type HeadLimits, MORE } from "../../protocols/http1/head.ts";
+import { inspectRequest } from "../../protocols/http1/inspect-request.ts";
+import { parseRequestHead } from "../../protocols/http1/parse-request.ts";
 import { copyBytes } from "../../protocols/http2/copy-bytes.ts";
 import { FIELD } from "../../protocols/http2/field-names.ts";
 import type { RequestFields } from "../../protocols/http2/field-rules.ts";
 import type { HeaderList } from "../../protocols/http2/header-list.ts";
 import { ByteWriter } from "../../transport/byte-writer.ts";
+
+/** Stands for a request whose own head is beyond the limits. */
+export const NO_HEAD = Buffer.from("GET / HTTP/1.1\r\n\r\n");
 
 const SCRATCH_BYTES = 8_192;
 const VERSION = Buffer.from(" HTTP/1.1\r\nHost: ");
@@ -39,6 +46,12 @@ export function requestHead(list: HeaderList, fields: RequestFields, hasBody: bo
   const head = Buffer.allocUnsafe(writer.length);
   copyBytes(writer.bytes, 0, writer.length, head, 0);
   return head;
+}
+
+/** Reads a head that `requestHead` has written; returns what is wrong with the request. */
+export function readMadeHead(head: Head, end: number, limits: HeadLimits): ErrorCode | undefined {
+  const result = parseRequestHead(head, end, limits);
+  return result === BAD ? head.error : result === MORE ? "E_BAD_HEADER" : inspectRequest(head);
 }
 
 /** All but what is written otherwise, in as few runs as possible. */

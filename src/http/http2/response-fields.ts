@@ -3,6 +3,8 @@ import type { Head } from "../../protocols/http1/head.ts";
 import { HEADER } from "../../protocols/http1/header-names.ts";
 import type { ByteSink } from "../../protocols/http2/byte-sink.ts";
 import type { HpackEncoder } from "../../protocols/http2/hpack-encoder.ts";
+import type { HttpContext } from "../context.ts";
+import type { ListenerSnapshot } from "../snapshot.ts";
 
 /** Encodes the status and all fields that are not dropped and have a meaning in HTTP/2 (RFC 9113 section 8.2.2). */
 export function encodeHead(encoder: HpackEncoder, sink: ByteSink, head: Head, status: number): void {
@@ -37,6 +39,11 @@ function isConnectionSpecific(id: number): boolean {
     default:
       return false;
   }
+}
+
+/** What evenkeel adds to every answer, as lines. `hasDate`: the answer has a date of its own. */
+export function ownLines(from: { context: HttpContext; settings: ListenerSnapshot }, hasDate: boolean): string {
+  return hasDate ? from.settings.hstsLine : from.context.date.line() + from.settings.hstsLine;
 }
 
 /** Encodes `Name: value` lines, each with its line break. */

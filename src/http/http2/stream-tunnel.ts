@@ -4,12 +4,6 @@ import type { Head } from "../../protocols/http1/head.ts";
 import type { RunningAttempt } from "../exchange.ts";
 import { type WebSocketTunnel, webSocketTunnel } from "../websocket-tunnel.ts";
 
-/** Last words for both sides, where they can be said. */
-export interface Goodbye {
-  readonly forClient: Buffer | undefined;
-  readonly forEndpoint: Buffer | undefined;
-}
-
 export class StreamTunnel {
   isOpen = false;
   /** Sent before there was an answer; bounded by the stream's window, which is not given back meanwhile. */
@@ -54,8 +48,10 @@ export class StreamTunnel {
     attempt?.onClientEnd();
   }
 
-  goodbye(random: Random): Goodbye {
-    const webSocket = this.#webSocket;
-    return { forClient: webSocket?.closeForClient(), forEndpoint: webSocket?.closeForEndpoint(random) };
+  /** Tells the endpoint that we leave; returns how the client is told, where that is possible. */
+  goodbye(attempt: RunningAttempt | undefined, random: Random): Buffer | undefined {
+    const forEndpoint = this.#webSocket?.closeForEndpoint(random);
+    if (forEndpoint !== undefined) attempt?.onRequestBody(forEndpoint, 0, forEndpoint.length);
+    return this.#webSocket?.closeForClient();
   }
 }

@@ -4,8 +4,7 @@ import { ReceiveWindow } from "../../protocols/http2/flow-window.ts";
 import { BodyPace } from "../body-pace.ts";
 import type { Exchange } from "../exchange.ts";
 
-/** DATA and `content-length` do not fit. */
-export const MISMATCH = "mismatch";
+export const MISMATCH = "DATA and content-length do not fit";
 export type UploadProblem = ErrorCode | typeof MISMATCH;
 
 /** How much of a request that is answered already is read and thrown away. */

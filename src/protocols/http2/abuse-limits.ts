@@ -37,13 +37,16 @@ const limit = (burst: number, perRequest: number, perDataUnit: number): AbuseLim
   perDataUnit,
 });
 
-/** By AbuseKind. WINDOW_UPDATE comes with every few kilobytes of a download, PING with every round trip of some senders. */
+/**
+ * By AbuseKind. WINDOW_UPDATE comes, for the stream and the connection, with every
+ * half of a window, which is a few hundred bytes on small devices; PING with every round trip of some senders.
+ */
 export const DEFAULT_ABUSE_LIMITS: readonly AbuseLimit[] = [
   limit(100, 1, 0),
   limit(100, 1, 1),
   limit(30, 0, 0),
   limit(200, 4, 0),
-  limit(400, 8, 8),
+  limit(400, 8, 128),
   limit(100, 1, 1),
   limit(100, 1, 1),
 ];

@@ -1,7 +1,8 @@
-/** What RFC 9113 allows a client although it is unusual, and the limits it is held to. */
+/** What RFC 9113 says of single streams, of requests and of limits, and what must be accepted, frame by frame. */
 import { beforeEach, describe, expect, test } from "bun:test";
 import { okEndpoint, serve, use } from "../attacks/harness.ts";
 import type { Balancer } from "../support/balancer.ts";
+import { Cases, get, openPost, replaced, withFields, without } from "../support/http2-cases.ts";
 import {
   ALL,
   data,
@@ -19,11 +20,12 @@ import {
   ping,
   SETTING,
   settings,
+  uint32,
   windowUpdate,
 } from "../support/http2-client.ts";
 import { type RawEndpoint, startEchoEndpoint } from "../support/raw-endpoint.ts";
 
-const { refusedStream, enhanceYourCalm } = H2_ERROR;
+const { protocolError, flowControlError, frameSizeError, refusedStream, enhanceYourCalm } = H2_ERROR;
 
 let balancer: Balancer;
 let endpoint: RawEndpoint;
@@ -31,36 +33,136 @@ beforeEach(() => {
   endpoint = use(startEchoEndpoint());
   balancer = serve(endpoint.address);
 });
+const cases = new Cases(() => balancer);
 
-/** Stream 1 is answered all the same. */
-function fine(section: string, cases: readonly (readonly [string, ...Buffer[]])[]): void {
-  for (const [name, ...send] of cases) {
-    test(`${section}: ${name}`, async () => {
-      const client = await FrameClient.open(balancer.port);
-      client.send(...send);
-      await client.until(() => client.isDone(1));
-      expect(client.describe()).toBe("1:200 ended");
-    });
-  }
-}
+describe("single streams", () => {
+  cases.reset("5.3.1 of RFC 7540", protocolError, [
+    [
+      "a stream that depends on itself",
+      frame(
+        FRAME.headers,
+        ALL | END | FLAG.priority,
+        1,
+        Buffer.concat([uint32(1), Buffer.from([0]), headers(1, GET).subarray(9)]),
+      ),
+    ],
+    ["PRIORITY by which it does", openPost, frame(FRAME.priority, 0, 1, Buffer.from([0, 0, 0, 1, 0]))],
+  ]);
+  cases.reset("6.3", frameSizeError, [["PRIORITY of 4 bytes", openPost, frame(FRAME.priority, 0, 1, Buffer.alloc(4))]]);
+  cases.reset("6.9", protocolError, [["WINDOW_UPDATE of 0", openPost, windowUpdate(1, 0)]]);
+  cases.reset("6.9.1", flowControlError, [["a window above 2^31-1", openPost, windowUpdate(1, 2 ** 31 - 1)]]);
 
-const get = headers(1, GET);
-const openPost = headers(1, POST, ALL);
-/** Fields in place of, or behind those of a request. */
-const withFields = (...pairs: readonly Pair[]): Buffer => headers(1, [...GET, ...pairs]);
-const without = (name: string): Pair[] => GET.filter(([key]) => key !== name);
-const replaced = (name: string, value: string): Pair[] =>
-  GET.map(([key, before]): Pair => [key, key === name ? value : before]);
+  cases.reset("8.1.1", protocolError, [
+    ["more DATA than content-length", headers(1, [...POST, ["content-length", "3"]], ALL), data(1, "xxxx", END)],
+    ["less DATA than content-length", headers(1, [...POST, ["content-length", "3"]], ALL), data(1, "xx", END)],
+    ["no DATA, but content-length", headers(1, [...POST, ["content-length", "3"]])],
+    ["DATA, but content-length of 0", headers(1, [...POST, ["content-length", "0"]], ALL), data(1, "x", END)],
+    [
+      "content-length twice",
+      headers(1, [...POST, ["content-length", "1"], ["content-length", "1"]], ALL),
+      data(1, "x", END),
+    ],
+    ["content-length with a sign", headers(1, [...POST, ["content-length", "+1"]], ALL), data(1, "x", END)],
+    ["a list as content-length", headers(1, [...POST, ["content-length", "1, 1"]], ALL), data(1, "x", END)],
+    [
+      "less DATA than content-length, ended by trailers",
+      headers(1, [...POST, ["content-length", "3"]], ALL),
+      data(1, "xx"),
+      headers(1, [["x", "1"]]),
+    ],
+  ]);
+  cases.reset("8.1", protocolError, [
+    ["HEADERS in the middle without the end", openPost, headers(1, [["x", "1"]], ALL)],
+    ["a pseudo-header in trailers", openPost, headers(1, [[":path", "/"]])],
+    ["content-length in trailers", openPost, headers(1, [["content-length", "1"]])],
+    ["transfer-encoding in trailers", openPost, headers(1, [["transfer-encoding", "chunked"]])],
+    ["a line break in trailers", openPost, headers(1, [["x", "1\r\ny: 2"]])],
+  ]);
+
+  cases.reset("8.2", protocolError, [
+    ["an upper-case name", withFields(["X-Upper", "1"])],
+    ["an empty name", withFields(["", "1"])],
+    ["a space in a name", withFields(["x y", "1"])],
+    ["a colon in a name", withFields(["x:y", "1"])],
+    ["a line break in a name", withFields(["x\r\ny", "1"])],
+    ["a byte above 0x7f in a name", withFields(["x\xe4", "1"])],
+    ["CR LF in a value", withFields(["x", "1\r\nx-smuggled: 2"])],
+    ["CR in a value", withFields(["x", "1\r2"])],
+    ["LF in a value", withFields(["x", "1\n2"])],
+    ["NUL in a value", withFields(["x", "1\x002"])],
+    ["a space before a value", withFields(["x", " 1"])],
+    ["a tab behind a value", withFields(["x", "1\t"])],
+  ]);
+  cases.reset("8.2.2", protocolError, [
+    ["connection", withFields(["connection", "close"])],
+    ["proxy-connection", withFields(["proxy-connection", "keep-alive"])],
+    ["keep-alive", withFields(["keep-alive", "timeout=5"])],
+    ["transfer-encoding", withFields(["transfer-encoding", "chunked"])],
+    ["upgrade", withFields(["upgrade", "websocket"])],
+    ["te with anything but trailers", withFields(["te", "trailers, deflate"])],
+  ]);
+  cases.reset("8.3", protocolError, [
+    ["an unknown pseudo-header", withFields([":custom", "1"])],
+    [":status in a request", headers(1, [...GET, [":status", "200"]])],
+    ["a pseudo-header behind a field", headers(1, [["x", "1"], ...GET])],
+    [":method twice", headers(1, [[":method", "GET"], ...GET])],
+    [":path twice", headers(1, [[":path", "/"], ...GET])],
+    [":authority twice", headers(1, [[":authority", "a.example"], ...GET])],
+    [":scheme twice", headers(1, [[":scheme", "http"], ...GET])],
+    ["no :method", headers(1, without(":method"))],
+    ["no :scheme", headers(1, without(":scheme"))],
+    ["no :path", headers(1, without(":path"))],
+    ["neither :authority nor host", headers(1, without(":authority"))],
+    ["an empty :path", headers(1, replaced(":path", ""))],
+    ["a :path without a slash", headers(1, replaced(":path", "index.html"))],
+    ["an absolute :path", headers(1, replaced(":path", "http://a.example/"))],
+    ["a space in :path", headers(1, replaced(":path", "/ HTTP/1.1\r\nx: y"))],
+    ["* for GET", headers(1, replaced(":path", "*"))],
+    ["a :method that is no token", headers(1, replaced(":method", "GET /x HTTP/1.1\r\n"))],
+    ["a :scheme that is none", headers(1, replaced(":scheme", "http://x"))],
+    ["user information in :authority", headers(1, replaced(":authority", "user@a.example"))],
+    ["host and :authority that differ", withFields(["host", "b.example"])],
+    ["host twice", withFields(["host", "a.example"], ["host", "a.example"])],
+  ]);
+  cases.reset("8.5", protocolError, [
+    [
+      "CONNECT with :path",
+      headers(
+        1,
+        [
+          [":method", "CONNECT"],
+          [":authority", "a:1"],
+          [":path", "/"],
+        ],
+        ALL,
+      ),
+    ],
+    [
+      "CONNECT with :scheme",
+      headers(
+        1,
+        [
+          [":method", "CONNECT"],
+          [":authority", "a:1"],
+          [":scheme", "http"],
+        ],
+        ALL,
+      ),
+    ],
+    ["CONNECT without :authority", headers(1, [[":method", "CONNECT"]], ALL)],
+    [":protocol without CONNECT", headers(1, [...GET, [":protocol", "websocket"]])],
+  ]);
+});
 
 describe("what must be accepted", () => {
   const field = headers(1, GET).subarray(9);
   const priority = Buffer.from([0, 0, 0, 7, 200]);
-  fine("4.1", [
+  cases.fine("4.1", [
     ["unknown frames and flags", frame(0xf0, 0xff, 0, Buffer.alloc(5)), frame(FRAME.headers, 0xd5 & ~0x28, 1, field)],
     ["the reserved bit of a stream's number", frame(FRAME.headers, END | ALL, 0x80000001, field)],
     ["unknown settings", settings([0xff, 7], [0, 1]), get],
   ]);
-  fine("6", [
+  cases.fine("6", [
     [
       "a padded block with a priority",
       frame(
@@ -95,7 +197,7 @@ describe("what must be accepted", () => {
     ],
     ["the acknowledgement of a PING that was not sent", ping(FLAG.ack), get],
   ]);
-  fine("8", [
+  cases.fine("8", [
     ["trailers", openPost, data(1, "x"), headers(1, [["x-sum", "1"]])],
     ["te: trailers", withFields(["te", "trailers"])],
     ["host in place of :authority", headers(1, [...without(":authority"), ["host", "a.example"]])],
