@@ -35,6 +35,13 @@ export interface DataPath {
   abort(): void;
   /** New endpoints of one pool (discovery found a change). Exchanges in flight are not disturbed. */
   replaceEndpoints(pool: string, endpoints: readonly EndpointSpec[]): void;
+  /** Weights in the shared table have changed: what was built from them is built anew. */
+  weightsChanged(pool: string): void;
+  /**
+   * Closes connections to an endpoint in good order: those that are idle, or all, with what is under way on them. Safe
+   * requests of which nothing has been answered go elsewhere.
+   */
+  closeConnections(pool: string, endpoint: string, which: "idle" | "all"): void;
   /**
    * Tells keep-alive clients to close after their answer. Goes on accepting until `close`, unless the listening sockets
    * are `handedOver`: then another process takes whoever comes now.

@@ -8,6 +8,8 @@ export type ToWorker =
   | { readonly type: "commit" }
   | { readonly type: "abort" }
   | { readonly type: "endpoints"; readonly pool: string; readonly endpoints: readonly EndpointSpec[] }
+  | { readonly type: "weights"; readonly pool: string }
+  | { readonly type: "leaving"; readonly pool: string; readonly endpoint: string; readonly which: "idle" | "all" }
   | { readonly type: "drain"; readonly handedOver: boolean }
   | { readonly type: "close" }
   | { readonly type: "reopenLogs" }

@@ -18,6 +18,8 @@ export interface WorkerLink {
   commit(): void;
   abort(): void;
   replaceEndpoints(pool: string, endpoints: readonly EndpointSpec[]): void;
+  weightsChanged(pool: string): void;
+  closeConnections(pool: string, endpoint: string, which: "idle" | "all"): void;
   /** Resolves once it drains: with `handedOver` it accepts nothing from then on. */
   drain(handedOver: boolean): Promise<void>;
   reopenLogs(): void;
@@ -40,6 +42,8 @@ export function localLink(dataPath: DataPath, now: () => number): WorkerLink {
     commit: () => dataPath.commit(),
     abort: () => dataPath.abort(),
     replaceEndpoints: (pool, endpoints) => dataPath.replaceEndpoints(pool, endpoints),
+    weightsChanged: (pool) => dataPath.weightsChanged(pool),
+    closeConnections: (pool, endpoint, which) => dataPath.closeConnections(pool, endpoint, which),
     drain: async (handedOver) => dataPath.drain(handedOver),
     reopenLogs: () => dataPath.reopenLogs(),
     ping: () => {},
@@ -112,6 +116,14 @@ export class ProcessLink implements WorkerLink {
 
   replaceEndpoints(pool: string, endpoints: readonly EndpointSpec[]): void {
     this.#send({ type: "endpoints", pool, endpoints });
+  }
+
+  weightsChanged(pool: string): void {
+    this.#send({ type: "weights", pool });
+  }
+
+  closeConnections(pool: string, endpoint: string, which: "idle" | "all"): void {
+    this.#send({ type: "leaving", pool, endpoint, which });
   }
 
   drain(handedOver: boolean): Promise<void> {

@@ -52,6 +52,10 @@ function handle(dataPath: DataPath, message: ToWorker): void {
       return dataPath.abort();
     case "endpoints":
       return dataPath.replaceEndpoints(message.pool, message.endpoints);
+    case "weights":
+      return dataPath.weightsChanged(message.pool);
+    case "leaving":
+      return dataPath.closeConnections(message.pool, message.endpoint, message.which);
     case "drain":
       dataPath.drain(message.handedOver);
       return tell({ type: "draining" });

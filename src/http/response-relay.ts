@@ -7,6 +7,7 @@ import { ChunkedBody } from "../protocols/http1/chunked.ts";
 import { BAD, type Head, type HeadLimits, MORE } from "../protocols/http1/head.ts";
 import { inspectResponse, type ResponseFraming, responseFraming } from "../protocols/http1/inspect-response.ts";
 import { parseResponseHead } from "../protocols/http1/parse-response.ts";
+import { FrameBoundary, GOING_AWAY } from "../protocols/websocket/frame-boundary.ts";
 import { ExchangeResponseEdits } from "./edits.ts";
 import type { Exchange } from "./exchange.ts";
 import { releaseHead, takeHead } from "./heads.ts";
@@ -34,6 +35,8 @@ export class ResponseRelay {
   #chunked: ChunkedBody | undefined;
   #passChunks = false;
   #inBody = false;
+  /** Of an upgraded connection, where something can be said in between. */
+  #frames: FrameBoundary | undefined;
 
   constructor(exchange: Exchange, maxHeadBytes: number) {
     this.#exchange = exchange;
@@ -50,6 +53,11 @@ export class ResponseRelay {
     if (this.#inBody && this.#framing === "close" && clean) return "done";
     this.failure = this.#inBody ? "E_UPSTREAM_RESET" : this.begun ? "E_BAD_RESPONSE" : "E_UPSTREAM_CLOSED";
     return "failed";
+  }
+
+  /** The endpoint leaves an upgraded connection: tells the client in its own words, where that is possible. */
+  sayGoingAway(): void {
+    if (this.#frames?.isBetweenFrames === true) this.#exchange.client.sendBody(GOING_AWAY, 0, GOING_AWAY.length);
   }
 
   /** Lets go of what it borrowed. */
@@ -95,6 +103,10 @@ export class ResponseRelay {
     exchange.answerBegun = true;
     const upgrade = `Connection: Upgrade\r\nUpgrade: ${head.value(head.upgradeField)}\r\n`;
     exchange.client.sendHead({ head, framing: "none", appended: upgrade }, bytes, head.position, bytes.length);
+    if (head.value(head.upgradeField).toLowerCase() === "websocket") {
+      this.#frames = new FrameBoundary();
+      this.#frames.feed(bytes, head.position, bytes.length);
+    }
     return "tunnel";
   }
 
@@ -172,7 +184,10 @@ export class ResponseRelay {
         : this.#chunked.consume(bytes, start, end, (from, to) => client.sendBody(bytes, from, to));
       if (this.#chunked.failed) return this.#fail("E_UPSTREAM_RESET");
       if (this.#passChunks) client.sendBody(bytes, start, stop);
-    } else client.sendBody(bytes, start, end);
+    } else {
+      this.#frames?.feed(bytes, start, end);
+      client.sendBody(bytes, start, end);
+    }
     if (stop < end) this.reusable = false;
     return this.#isComplete() ? this.#finish() : "more";
   }

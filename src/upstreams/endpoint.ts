@@ -69,6 +69,11 @@ export class Endpoint {
     return this.#table.isEligible(this.row) && (this.maxConnections === 0 || this.active < this.maxConnections);
   }
 
+  /** May take an exchange of a session that is its own; wider than `eligible` while it drains. */
+  get keepsSessions(): boolean {
+    return this.#table.keepsSessions(this.row) && (this.maxConnections === 0 || this.active < this.maxConnections);
+  }
+
   /** Counts one exchange in; false when another worker took the last place meanwhile. */
   acquire(): boolean {
     if (this.maxConnections > 0) return this.#table.tryAcquire(this.row, this.#worker, this.maxConnections);

@@ -24,6 +24,7 @@ export class Http2Pool implements ChannelSource, Http2Home {
     this.#cells = cells;
     this.#context = context;
     connections.onRetire = () => this.#retire();
+    connections.onCloseAll = () => this.#closeAll();
   }
 
   get maxResponseHead(): number {
@@ -115,6 +116,14 @@ export class Http2Pool implements ChannelSource, Http2Home {
     const stream = new UpstreamStream(borrower);
     this.watch(stream);
     return stream;
+  }
+
+  #closeAll(): void {
+    for (const upstream of [...this.#waiting.keys()]) {
+      upstream.failConnecting("E_CONNECT_FAILED");
+      upstream.abort();
+    }
+    for (const upstream of [...this.#upstreams]) upstream.endpointLeft();
   }
 
   #retire(): void {

@@ -221,6 +221,10 @@ export class UpstreamStream implements UpstreamChannel, Deadline {
     if (this.#borrower !== undefined) this.#closed(true);
   }
 
+  endpointLeft(): void {
+    this.#borrower?.onEndpointLeft();
+  }
+
   /** It was reset, or its connection is gone. */
   onReset(clean: boolean): void {
     this.over = true;
