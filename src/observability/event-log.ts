@@ -43,12 +43,14 @@ export class EventLog {
   readonly #clock: Clock;
   readonly #events: EvenkeelEvent[] = [];
   readonly #watchers = new Set<(event: EvenkeelEvent) => void>();
+  readonly #firstId: number;
   #lastId: number;
 
   constructor(clock: Clock) {
     this.#clock = clock;
     // Numbers of an earlier run are all below those of this one: a watcher that comes back misses nothing unnoticed.
     this.#lastId = Math.floor(clock.wallNow()) * 1_000;
+    this.#firstId = this.#lastId + 1;
   }
 
   get lastId(): number {
@@ -62,10 +64,11 @@ export class EventLog {
     for (const watcher of [...this.#watchers]) watcher(event);
   }
 
-  /** What came after the event `id`. `missed`: there were more, which are not kept any longer. */
+  /** What came after the event `id`, 0 for all there is. `missed`: there were more, which are not kept any longer. */
   since(id: number): { readonly events: readonly EvenkeelEvent[]; readonly missed: boolean } {
     const first = this.#lastId - this.#events.length + 1;
-    return { events: this.#events.filter((event) => event.id > id), missed: id + 1 < first };
+    const missed = id === 0 ? first > this.#firstId : id + 1 < first;
+    return { events: this.#events.filter((event) => event.id > id), missed };
   }
 
   /** Events of one endpoint that are still kept, the oldest first. */

@@ -21,6 +21,7 @@ test("what is on and what is off when nothing is said", () => {
     "flapDampingSchema",
     "hedgingSchema",
     "loadSheddingSchema",
+    "slowStartSchema",
   ]);
 });
 
