@@ -15,9 +15,10 @@ export function addEvents(program: Command): void {
     .action((options: EventsOptions) =>
       reporting(async () => {
         const stream = await new AdminClient(options).events(options.since);
+        const decoder = new TextDecoder();
         let rest = "";
-        for await (const piece of stream.pipeThrough(new TextDecoderStream())) {
-          const blocks = `${rest}${piece}`.split("\n\n");
+        for await (const piece of stream) {
+          const blocks = `${rest}${decoder.decode(piece, { stream: true })}`.split("\n\n");
           rest = blocks.pop() ?? "";
           for (const block of blocks) show(block, options.json === true);
         }
