@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import type { z } from "zod";
 import { FakeClock } from "../base/fake-clock.ts";
 import { EventLog } from "../observability/event-log.ts";
 import { silentLog } from "../observability/log.ts";
@@ -7,7 +8,7 @@ import type { AdminState } from "../upstreams/admin-state.ts";
 import { EndpointStandings } from "./endpoint-standings.ts";
 import { privateMemory } from "./memory.ts";
 
-type PoolInput = Parameters<typeof poolSchema.parse>[0] & object;
+type PoolInput = Partial<z.input<typeof poolSchema>>;
 
 function setUp(pool: PoolInput = {}) {
   const clock = new FakeClock();

@@ -27,7 +27,16 @@ function full(): MetricsInput {
     routes: { api: 0, unused: 1 },
     pools: { app: 0 },
     endpoints: [
-      { pool: "app", id: '10.0.0.1:80"\\\n', row: 0, status: "healthy", inFlight: 3, eligible: true, weight: 2 },
+      {
+        pool: "app",
+        id: '10.0.0.1:80"\\\n',
+        row: 0,
+        status: "healthy",
+        state: "ready",
+        inFlight: 3,
+        eligible: true,
+        weight: 2,
+      },
     ],
     version: "1.2.3",
     generation: 4,

@@ -39,6 +39,11 @@ async function answers(of: Supervised, count: number): Promise<string[]> {
   return texts.sort();
 }
 
+const failure = (of: Promise<unknown>): Promise<string> =>
+  of.then(
+    () => "",
+    (error: Error) => error.message,
+  );
 const path = (id: string): string => `pools/app/endpoints/${encodeURIComponent(id)}`;
 
 describe("what is shown", () => {
@@ -117,7 +122,7 @@ describe("what is changed", () => {
     stops.push(() => taken.stop(true));
     const wrong = config([{ address: a, weight: 2 }, b]);
     const listeners = { ...wrong.listeners, more: { address: `127.0.0.1:${taken.port}`, pool: "app" } };
-    await expect(to.reload({ ...wrong, listeners })).rejects.toThrow("already in use");
+    expect(await failure(to.reload({ ...wrong, listeners }))).toContain("already in use");
     await to.reload(config([a, b]));
     expect((await to.api("GET", path(a))).body.weight).toBe(7);
   });
@@ -241,7 +246,7 @@ describe("the socket in the file system", () => {
     writeFileSync(file, "precious");
     const input = config([named("a")]);
     const started = startSupervised({ ...input, admin: { address: "127.0.0.1:0", socket: file } });
-    await expect(started).rejects.toThrow("no socket");
+    expect(await failure(started)).toContain("no socket");
     const left = join(folder, "left.sock");
     const child = Bun.spawnSync([
       process.execPath,

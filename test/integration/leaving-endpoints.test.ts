@@ -14,7 +14,7 @@ afterEach(async () => {
 
 type Pool = Omit<NonNullable<ConfigInput["pools"]>[string], "endpoints">;
 
-function balancer(endpoints: readonly string[], pool: Pool = {}, protocol: "http" | "tcp" = "http"): Balancer {
+function balancer(endpoints: readonly string[], pool: Pool = {}, protocol: "http" | "tcp" | "udp" = "http"): Balancer {
   const started = startBalancer({
     listeners: { web: { address: "127.0.0.1:0", protocol, pool: "app" } },
     pools: { app: { endpoints: [...endpoints], balance: "first", ...pool } },
@@ -175,6 +175,37 @@ describe("TCP", () => {
     await eventually(() => client.ended() === "end", "the end");
     client.socket.end();
     await nothingLeft(to);
+  });
+});
+
+describe("UDP", () => {
+  test("the client's next datagram goes to another endpoint", async () => {
+    const heard: string[] = [];
+    const endpoint = async (name: string): Promise<string> => {
+      const socket = await Bun.udpSocket({
+        hostname: "127.0.0.1",
+        socket: { data: (self, _bytes, port, address) => void self.send(name, port, address) },
+      });
+      stops.push(() => socket.close());
+      return `127.0.0.1:${socket.port}`;
+    };
+    const [a, b] = [await endpoint("a"), await endpoint("b")];
+    const to = balancer([a, b], {}, "udp");
+    const client = await Bun.udpSocket({
+      connect: { hostname: "127.0.0.1", port: to.port },
+      socket: { data: (_self, bytes) => void heard.push(bytes.toString()) },
+    });
+    stops.push(() => client.close());
+    const ask = async (): Promise<string | undefined> => {
+      const before = heard.length;
+      client.send("hello");
+      await eventually(() => heard.length > before, "an answer");
+      return heard.at(-1);
+    };
+    expect([await ask(), await ask()]).toEqual(["a", "a"]);
+    out(to, a);
+    expect([await ask(), await ask()]).toEqual(["b", "b"]);
+    expect(to.inFlight()).toBe(1);
   });
 });
 

@@ -41,7 +41,7 @@ ${folders}
 esac
 pid=$(cat "$folder/nginx.pid")
 kill -QUIT "$pid"
-while [ -e "/proc/$pid" ] && ! grep -q '^State:.Z' "/proc/$pid/status"; do sleep 0.05; done
+while [ -e "/proc/$pid" ] && ! grep -q '^State:.Z' "/proc/$pid/status" 2> /dev/null; do sleep 0.05; done
 nginx -p "$folder" -e stderr -c "$folder/nginx.conf" > /dev/null 2>&1 &
 until grep -qv "^$pid$" "$folder/nginx.pid" 2> /dev/null; do sleep 0.05; done
 `,

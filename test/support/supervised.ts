@@ -47,7 +47,12 @@ export async function startSupervised(input: ConfigInput): Promise<Supervised> {
   };
   const parse = (text: ConfigInput): Config =>
     configSchema.parse({ accessLog: false, admin: { address: "127.0.0.1:0" }, ...text });
-  await apply(parse(input));
+  try {
+    await apply(parse(input));
+  } catch (error) {
+    await supervisor.close();
+    throw error;
+  }
   const adminPort = admin.port ?? 0;
   return {
     supervisor,
