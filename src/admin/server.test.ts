@@ -1,11 +1,17 @@
 import { afterAll, describe, expect, test } from "bun:test";
+import type { ApiBackend } from "./api.ts";
 import { startAdmin } from "./server.ts";
 
 let reason = "";
 let emptyPools: string[] = [];
 const admin = startAdmin(
   { host: "127.0.0.1", port: 0 },
-  { metrics: () => "evenkeel_up 1\n", notReady: () => reason, poolsWithoutEndpoint: () => emptyPools },
+  {
+    metrics: () => "evenkeel_up 1\n",
+    notReady: () => reason,
+    poolsWithoutEndpoint: () => emptyPools,
+    api: {} as ApiBackend,
+  },
 );
 afterAll(() => admin.stop());
 const at = (path: string) => `http://127.0.0.1:${admin.port}${path}`;

@@ -1,5 +1,8 @@
-/** Metrics and health of evenkeel itself, for Prometheus and for whoever decides where traffic goes. */
+/** Metrics and health of evenkeel itself, and the API for those who run it. */
+import { chmodSync } from "node:fs";
+import type { Server } from "bun";
 import type { HostPort } from "../base/address.ts";
+import { type ApiBackend, type ApiCaller, answerApi } from "./api.ts";
 
 export interface AdminState {
   metrics(): string;
@@ -7,16 +10,30 @@ export interface AdminState {
   notReady(): string;
   /** Names of pools that have no endpoint to send a request to. They do not make evenkeel unready. */
   poolsWithoutEndpoint(): readonly string[];
+  readonly api: ApiBackend;
 }
 
 export interface AdminServer {
+  /** 0 for a socket in the file system. */
   readonly port: number;
   stop(): void;
 }
 
-const INDEX =
-  "evenkeel\n\n/metrics   metrics for Prometheus\n/healthz   200 while this process is alive\n/readyz    200 when traffic may be sent here\n";
+const INDEX = `evenkeel
+
+/metrics       metrics for Prometheus
+/healthz       200 while this process is alive
+/readyz        200 when traffic may be sent here
+/api/pools     pools and their endpoints
+/api/events    what changes, as it changes
+/api/config    the configuration, without secrets
+/api/version   the version
+`;
 const LOOPBACK = /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/;
+const LOCAL_PEER = /^(::ffff:)?127\.|^::1$/;
+const MAX_BODY_BYTES = 16_384;
+/** Seconds; events are sent more often than that. */
+const IDLE_TIMEOUT = 30;
 
 /** Listens on `address`. Throws when it cannot. */
 export function startAdmin(address: HostPort, state: AdminState): AdminServer {
@@ -26,21 +43,43 @@ export function startAdmin(address: HostPort, state: AdminState): AdminServer {
     port: address.port,
     // Another evenkeel may take over while this one is still there. That nobody else listens is seen to before.
     reusePort: true,
-    idleTimeout: 30,
-    maxRequestBodySize: 1_024,
-    fetch(request) {
+    idleTimeout: IDLE_TIMEOUT,
+    maxRequestBodySize: MAX_BODY_BYTES,
+    fetch(request, self: Server<undefined>) {
       // A page in the operator's browser must not reach this through a name of its own (DNS rebinding).
       if (isLocal && !LOOPBACK.test(request.headers.get("host") ?? ""))
         return text(403, "expected the Host localhost\n");
-      if (request.method !== "GET" && request.method !== "HEAD")
-        return text(405, "expected GET\n", { Allow: "GET, HEAD" });
-      return answer(new URL(request.url).pathname, state);
+      const peer = self.requestIP(request)?.address ?? "";
+      return answer(request, state, { isLocal: LOCAL_PEER.test(peer), isSocket: false });
     },
   });
   return { port: server.port ?? address.port, stop: () => void server.stop(true) };
 }
 
-function answer(path: string, state: AdminState): Response {
+/** Listens on a socket in the file system that only the same user can open. Throws when it cannot. */
+export function startAdminSocket(path: string, state: AdminState): AdminServer {
+  const mask = process.umask(0o177);
+  try {
+    const server = Bun.serve({
+      unix: path,
+      maxRequestBodySize: MAX_BODY_BYTES,
+      fetch: (request) => answer(request, state, { isLocal: true, isSocket: true }),
+    });
+    chmodSync(path, 0o600);
+    return { port: 0, stop: () => void server.stop(true) };
+  } finally {
+    process.umask(mask);
+  }
+}
+
+function answer(request: Request, state: AdminState, caller: ApiCaller): Response | Promise<Response> {
+  const url = new URL(request.url);
+  if (url.pathname.startsWith("/api/")) return answerApi(request, url, state.api, caller);
+  if (request.method !== "GET" && request.method !== "HEAD") return text(405, "expected GET\n", { Allow: "GET, HEAD" });
+  return answerPage(url.pathname, state);
+}
+
+function answerPage(path: string, state: AdminState): Response {
   switch (path) {
     case "/metrics":
       return text(200, state.metrics(), { "Content-Type": "text/plain; version=0.0.4; charset=utf-8" });

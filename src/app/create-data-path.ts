@@ -19,6 +19,7 @@ import { type MetricsTable, MetricsWriter, POOL } from "../observability/metrics
 import { EMPTY_VIEW, type Pool, type PoolView } from "../pools/pool.ts";
 import type { PoolConfig } from "../pools/schema.ts";
 import { WaitQueue } from "../pools/wait-queue.ts";
+import { WEIGHT_SCALE } from "../resilience/slow-start.ts";
 import type { PoolSessions } from "../sessions/pool-sessions.ts";
 import type { SessionTable } from "../sessions/session-table.ts";
 import type { TcpSnapshot } from "../tcp/snapshot.ts";
@@ -195,6 +196,23 @@ class WorkerDataPath implements DataPath {
       if (!(listener instanceof UdpListener)) listener.challengesChanged();
   }
 
+  weightsChanged(pool: string): void {
+    const inUse = this.#pools.get(pool);
+    if (inUse === undefined) return;
+    const { endpoints, tiers } = inUse.view;
+    const oneOfEach = [...new Map(endpoints.map((endpoint) => [endpoint.tier, endpoint])).values()];
+    oneOfEach.sort((a, b) => a.tier - b.tier);
+    for (const [index, endpoint] of oneOfEach.entries()) tiers[index]?.onWeightChanged?.(endpoint);
+    if (inUse.queue.length > 0) inUse.queue.wake();
+  }
+
+  closeConnections(pool: string, id: string, which: "idle" | "all"): void {
+    const endpoint = this.#pools.get(pool)?.view.endpoints.find((known) => known.id === id);
+    if (endpoint === undefined) return;
+    if (which === "idle") endpoint.connections.closeIdle();
+    else this.#closeAll(endpoint);
+  }
+
   drain(handedOver: boolean): void {
     this.#context.draining = true;
     for (const listener of this.#listeners.values()) {
@@ -311,14 +329,26 @@ class WorkerDataPath implements DataPath {
     });
     pool.view = this.#buildView(pool.config, endpoints);
     pool.sessions?.replaceEndpoints(endpoints);
-    for (const gone of known.values()) gone.connections.retire();
+    const kept = new Set(specs.map(({ id }) => id));
+    for (const gone of known.values()) {
+      gone.connections.retire();
+      // One that only got other settings goes on with what it has, however long that takes.
+      if (!kept.has(gone.id)) this.#options.timers.after(pool.config.drainTimeout, () => this.#closeAll(gone));
+    }
     if (pool.queue.length > 0) pool.queue.wake();
+  }
+
+  #closeAll(endpoint: Endpoint): void {
+    endpoint.connections.closeAll();
+    for (const listener of [...this.#listeners.values(), ...this.#leaving])
+      if (listener instanceof UdpListener) listener.endFlowsTo(endpoint);
   }
 
   #newEndpoint(spec: EndpointSpec, { config, tls }: PoolInUse): Endpoint {
     const cells = MetricsWriter.rowStart("endpoint", spec.row);
     const { host, port, name } = spec;
     const connections = new ConnectionPool({ host, port, name, tls }, cells, config.connections, this.#context);
+    connections.isLeaving = () => this.#options.endpointTable.isLeaving(spec.row);
     const channels =
       config.connections.protocol === "http2" ? new Http2Pool(connections, cells, this.#context) : connections;
     return new Endpoint(spec, cells, connections, channels, this.#options.endpointTable, this.#options.worker);
@@ -330,7 +360,8 @@ class WorkerDataPath implements DataPath {
     const observers = new Map<Endpoint, ReturnType<typeof buildBalancer<Endpoint>>>();
     const tiers = numbers.map((tier) => {
       const members = endpoints.filter((endpoint) => endpoint.tier === tier);
-      const balancer = buildBalancer(config.balance, members, { random, clock });
+      const weightUnit = config.slowStart === false ? 1 : WEIGHT_SCALE;
+      const balancer = buildBalancer(config.balance, members, { random, clock }, weightUnit);
       if (balancer.onRelease !== undefined) for (const member of members) observers.set(member, balancer);
       return balancer;
     });

@@ -38,6 +38,13 @@ export interface DataPath {
   replaceEndpoints(pool: string, endpoints: readonly EndpointSpec[]): void;
   /** These are the answers that an authority may come for now, and no others. */
   setChallenges(challenges: readonly Challenge[]): void;
+  /** Weights in the shared table have changed: what was built from them is built anew. */
+  weightsChanged(pool: string): void;
+  /**
+   * Closes connections to an endpoint in good order: those that are idle, or all, with what is under way on them. Safe
+   * requests of which nothing has been answered go elsewhere.
+   */
+  closeConnections(pool: string, endpoint: string, which: "idle" | "all"): void;
   /**
    * Tells keep-alive clients to close after their answer. Goes on accepting until `close`, unless the listening sockets
    * are `handedOver`: then another process takes whoever comes now.

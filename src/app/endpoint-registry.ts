@@ -1,18 +1,22 @@
-/** All endpoints of all pools: where they are, whether they are well, and their rows in the shared tables. */
+/**
+ * All endpoints of all pools: where they are, whether they are well, what operators have decided about them, and their rows
+ * in the shared tables.
+ */
+import { parseAddress } from "../base/address.ts";
 import type { Clock, Timers } from "../base/clock.ts";
-import { EvenkeelError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
-import { datagramPools } from "../config/check-connections.ts";
 import type { Config } from "../config/schema.ts";
-import type { HealthStatus } from "../health/health-state.ts";
 import { type HealthChange, HealthMonitor } from "../health/monitor.ts";
-import { type HealthConfig, healthSchema } from "../health/schema.ts";
+import type { EventLog } from "../observability/event-log.ts";
 import type { Log } from "../observability/log.ts";
-import type { PoolConfig } from "../pools/schema.ts";
-import { Discovery, type ResolvedEndpoint, type Resolver } from "../upstreams/discovery.ts";
+import { Discovery, fixedEndpoint, type ResolvedEndpoint, type Resolver } from "../upstreams/discovery.ts";
 import type { EndpointSpec } from "../upstreams/endpoint.ts";
-import { EndpointTls } from "../upstreams/endpoint-tls.ts";
-import { localHeader } from "../upstreams/proxy-header.ts";
+import { type EndpointChange, RuntimeChanges, type SavedChanges } from "../upstreams/runtime-changes.ts";
+import type { EndpointConfig } from "../upstreams/schema.ts";
+import { CheckWays } from "./check-ways.ts";
+import { EndpointStandings } from "./endpoint-standings.ts";
+import type { EndpointStatus } from "./endpoint-status.ts";
+import { healthCheckOf } from "./health-check-of.ts";
 import type { SharedTables } from "./memory.ts";
 import { Rows } from "./rows.ts";
 
@@ -23,21 +27,17 @@ export interface EndpointRegistryOptions {
   readonly timers: Timers;
   readonly random: Random;
   readonly log: Log;
+  readonly events: EventLog;
   readonly path: string;
   readonly resolver: Resolver;
   readonly tables: SharedTables;
   readonly capacity: number;
   /** The endpoints of a pool have changed on their own. */
   readonly onChange: (pool: string, specs: readonly EndpointSpec[]) => void;
-}
-
-/** One endpoint for metrics and status. */
-export interface EndpointStatus {
-  readonly pool: string;
-  readonly id: string;
-  readonly row: number;
-  readonly status: HealthStatus;
-  readonly reason: string;
+  /** Weights in the shared table have changed: what was built from them is to be built anew. */
+  readonly onWeights: (pool: string) => void;
+  /** Connections to an endpoint are to be closed: those that are idle, or all. */
+  readonly onLeaving: (pool: string, id: string, which: "idle" | "all") => void;
 }
 
 export class EndpointRegistry {
@@ -45,9 +45,13 @@ export class EndpointRegistry {
   readonly #rows: Rows;
   readonly #discovery: Discovery;
   readonly #monitor: HealthMonitor;
-  /** By pool: how its endpoints are checked over TLS, and what that was made of. */
-  readonly #tls = new Map<string, { readonly text: string; readonly tls: EndpointTls }>();
+  readonly #ways = new CheckWays();
+  readonly #changes = new RuntimeChanges();
+  readonly #standings: EndpointStandings;
+  /** As they are used: found, changed by operators. */
+  readonly #endpoints = new Map<string, readonly ResolvedEndpoint[]>();
   #config: Config | undefined;
+  #saved: SavedChanges | undefined;
 
   constructor(options: EndpointRegistryOptions) {
     this.#options = options;
@@ -62,10 +66,11 @@ export class EndpointRegistry {
         tables.metrics.clearRow("endpoint", row);
       },
     });
+    this.#standings = new EndpointStandings(options);
     this.#discovery = new Discovery({
       resolver,
       timers,
-      onEndpoints: (pool, found) => this.#endpointsFound(pool, found),
+      onEndpoints: (pool) => this.#endpointsFound(pool),
       onWarning: (message, fields) => log.warn(message, fields),
     });
     this.#monitor = new HealthMonitor({
@@ -79,119 +84,177 @@ export class EndpointRegistry {
 
   /** Finds and checks the endpoints of this configuration from now on. */
   watch(config: Config): void {
-    const before = this.#config;
-    this.#config = config;
-    for (const name of Object.keys(before?.pools ?? {})) {
-      if (config.pools[name] !== undefined) continue;
-      this.#discovery.removePool(name);
-      this.#monitor.removePool(name);
-      this.#tls.delete(name);
-    }
-    for (const [name, pool] of Object.entries(config.pools)) {
-      this.#discovery.setPool(name, pool.endpoints);
-      this.#check(name, this.#discovery.endpoints(name));
-    }
+    this.#saved = this.#changes.save();
+    this.#watch(config);
+  }
+
+  /** What was watched last is refused: everything is as before. */
+  goBack(config: Config): void {
+    if (this.#saved !== undefined) this.#changes.restore(this.#saved);
+    this.#watch(config);
   }
 
   /** Waits until names are resolved and endpoints have been checked once, within these times. */
   async settle(namesMs: number, checksMs: number): Promise<void> {
     await this.#discovery.whenSettled(namesMs);
     const until = this.#options.clock.now() + checksMs;
-    while (this.#options.clock.now() < until && this.list().some(({ status }) => status === "checking")) {
+    const isOpen = ({ status, state }: EndpointStatus): boolean => status === "checking" && state !== "maintenance";
+    while (this.#options.clock.now() < until && this.list().some(isOpen)) {
       await new Promise<void>((resolve) => void this.#options.timers.after(LOOK_MS, resolve));
     }
   }
 
   specs(pool: string): EndpointSpec[] {
-    return this.#discovery.endpoints(pool).map((endpoint) => ({
-      id: endpoint.id,
-      host: endpoint.host,
-      port: endpoint.port,
-      name: endpoint.name,
-      tier: endpoint.tier,
-      maxConnections: endpoint.maxConnections,
-      row: this.#rows.take(rowName(pool, endpoint.id)),
+    return this.#of(pool).map(({ id, host, port, name, tier, maxConnections }) => ({
+      id,
+      host,
+      port,
+      name,
+      tier,
+      maxConnections,
+      row: this.#rows.take(rowName(pool, id)),
     }));
   }
 
-  list(): EndpointStatus[] {
-    return Object.keys(this.#config?.pools ?? {}).flatMap((pool) =>
-      this.#discovery.endpoints(pool).map(({ id }) => {
-        const health = this.#monitor.status(pool, id);
-        const row = this.#rows.get(rowName(pool, id)) ?? 0;
-        return { pool, id, row, status: health?.status ?? "healthy", reason: health?.reason ?? "not checked" };
-      }),
-    );
+  /** Those of one pool, or all. */
+  list(pool?: string): EndpointStatus[] {
+    const pools = pool === undefined ? Object.keys(this.#config?.pools ?? {}) : [pool];
+    return pools.flatMap((name) => this.#of(name).map((endpoint) => this.#statusOf(name, endpoint)));
+  }
+
+  /** Changes state and weight until the file says something else. False when there is no such endpoint. */
+  change(pool: string, id: string, change: EndpointChange): boolean {
+    const base = this.#changes.base(pool, id, this.#discovery.endpoints(pool));
+    if (base === undefined || !this.#of(pool).some((endpoint) => endpoint.id === id)) return false;
+    this.#changes.set(pool, base, change);
+    this.#refresh(pool);
+    return true;
+  }
+
+  /** Adds an endpoint by IP address and port. Returns why not, or "" once it is there. */
+  add(pool: string, config: EndpointConfig): string {
+    const endpoint = fixedEndpoint(config);
+    if (endpoint === undefined) return "expected an IP address and a port; names and SRV records belong in the file";
+    if (this.#of(pool).some(({ id }) => id === endpoint.id)) return `${endpoint.id} is in this pool already`;
+    this.#changes.add(pool, endpoint);
+    this.#refresh(pool);
+    this.#standings.tell("endpoint.added", pool, endpoint.id, "added by an operator");
+    this.#options.onChange(pool, this.specs(pool));
+    return "";
+  }
+
+  /** What is under way on it may finish, as when it drains. False when there is no such endpoint. */
+  remove(pool: string, id: string): boolean {
+    if (!this.#of(pool).some((endpoint) => endpoint.id === id)) return false;
+    this.#changes.remove(pool, id);
+    this.#refresh(pool);
+    this.#standings.tell("endpoint.removed", pool, id, "removed by an operator");
+    this.#options.onChange(pool, this.specs(pool));
+    if (this.#config !== undefined) this.keepOnly(this.#config);
+    return true;
+  }
+
+  /** As the program writes the endpoint at this address: `[::1]:80`. */
+  static idOf(text: string): string {
+    const address = parseAddress(text);
+    if (address === undefined) return text;
+    return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
   }
 
   /** Gives up the rows of endpoints that are gone. */
   keepOnly(config: Config): void {
-    const kept = Object.keys(config.pools).flatMap((pool) =>
-      this.#discovery.endpoints(pool).map(({ id }) => rowName(pool, id)),
-    );
-    for (const row of this.#rows.keepOnly(new Set(kept))) this.#options.tables.endpoints.setEligible(row, false);
+    const kept = Object.keys(config.pools).flatMap((pool) => this.#of(pool).map(({ id }) => rowName(pool, id)));
+    for (const row of this.#rows.keepOnly(new Set(kept))) this.#options.tables.endpoints.setHealthy(row, false);
+    this.#standings.keepOnly(new Set(kept));
   }
 
   close(): void {
     this.#discovery.close();
     this.#monitor.close();
+    this.#standings.close();
   }
 
-  #endpointsFound(pool: string, found: readonly ResolvedEndpoint[]): void {
+  #of(pool: string): readonly ResolvedEndpoint[] {
+    return this.#endpoints.get(pool) ?? [];
+  }
+
+  #watch(config: Config): void {
+    const before = this.#config;
+    this.#config = config;
+    for (const name of Object.keys(before?.pools ?? {})) {
+      if (config.pools[name] !== undefined) continue;
+      this.#discovery.removePool(name);
+      this.#monitor.removePool(name);
+      this.#ways.forgetPool(name);
+      this.#changes.forgetPool(name);
+      this.#endpoints.delete(name);
+    }
+    for (const [name, pool] of Object.entries(config.pools)) {
+      this.#discovery.setPool(name, pool.endpoints);
+      const isComplete = pool.endpoints.every((endpoint) => fixedEndpoint(endpoint) !== undefined);
+      this.#changes.reconcile(name, this.#discovery.endpoints(name), isComplete);
+      this.#refresh(name);
+    }
+  }
+
+  #endpointsFound(pool: string): void {
     const config = this.#config;
     if (config === undefined) return;
-    this.#check(pool, found);
-    this.#options.log.info("endpoints found", { pool, endpoints: found.map(({ id }) => id).join(" ") });
+    const before = new Set(this.#of(pool).map(({ id }) => id));
+    this.#refresh(pool);
+    const ids = this.#of(pool).map(({ id }) => id);
+    for (const id of ids)
+      if (!before.delete(id)) this.#standings.tell("endpoint.added", pool, id, "its name resolves to it");
+    for (const id of before) this.#standings.tell("endpoint.removed", pool, id, "no name resolves to it any more");
+    this.#options.log.info("endpoints found", { pool, endpoints: ids.join(" ") });
     this.#options.onChange(pool, this.specs(pool));
     this.keepOnly(config);
   }
 
-  #check(pool: string, endpoints: readonly ResolvedEndpoint[]): void {
+  /** Works out the endpoints of a pool anew, and brings everything in line that hangs on them. */
+  #refresh(pool: string): void {
     const config = this.#config?.pools[pool];
-    if (config === undefined) return;
-    for (const { id, weight } of endpoints) {
-      this.#options.tables.endpoints.setWeight(this.#rows.take(rowName(pool, id)), weight);
+    if (this.#config === undefined || config === undefined) return;
+    const way = this.#ways.of(pool, config);
+    const isFirst = this.#of(pool).length === 0;
+    const endpoints = this.#changes.apply(pool, this.#discovery.endpoints(pool));
+    this.#endpoints.set(pool, endpoints);
+    let reweighted = false;
+    for (const endpoint of endpoints) {
+      const name = rowName(pool, endpoint.id);
+      const place = { pool, id: endpoint.id, name, row: this.#rows.take(name), config };
+      reweighted = this.#standings.set(place, endpoint, isFirst) || reweighted;
     }
-    const { proxyProtocol, protocol } = config.connections;
-    const health = config.health ?? this.#defaultCheck(pool);
-    this.#monitor.setPool(pool, health, endpoints, {
-      preface: proxyProtocol === undefined ? undefined : localHeader(proxyProtocol),
-      tls: this.#tlsOf(pool, config),
-      http2: protocol === "http2",
-    });
-  }
-
-  /** Connecting cannot fail for a service that merely answers 404 on /, so it is the safe check when nothing is said. */
-  #defaultCheck(pool: string): HealthConfig {
-    const isDatagrams = this.#config !== undefined && datagramPools(this.#config).has(pool);
-    return healthSchema.parse({ type: isDatagrams ? "udp" : "tcp" });
-  }
-
-  /** Throws an EvenkeelError that names the file that is wrong; not for one that was right before, as workers tell. */
-  #tlsOf(pool: string, { connections, health }: PoolConfig): EndpointTls | undefined {
-    const { tls, protocol } = connections;
-    if (tls === undefined) return undefined;
-    const isHttp2 = protocol === "http2" || (health !== undefined && health !== false && health.type === "grpc");
-    const protocols = isHttp2 ? ["h2"] : tls.alpn;
-    const text = JSON.stringify([tls, protocols]);
-    try {
-      this.#tls.set(pool, { text, tls: new EndpointTls(tls, protocols) });
-    } catch (error) {
-      if (!(error instanceof EvenkeelError)) throw error;
-      if (this.#tls.get(pool)?.text !== text)
-        throw new EvenkeelError(`pools.${pool}.connections.tls: ${error.message}`, { cause: error });
-    }
-    return this.#tls.get(pool)?.tls;
+    const checked = endpoints.filter(({ state }) => state !== "maintenance");
+    this.#monitor.setPool(pool, healthCheckOf(this.#config, pool), checked, way);
+    if (reweighted) this.#options.onWeights(pool);
   }
 
   #healthChanged({ pool, id, status, reason }: HealthChange): void {
-    const row = this.#rows.get(rowName(pool, id));
-    if (row === undefined) return;
-    const { tables, log } = this.#options;
-    const wasEligible = tables.endpoints.isEligible(row);
-    tables.endpoints.setEligible(row, status === "healthy");
-    if (status === "unhealthy") log.warn("endpoint is down", { pool, endpoint: id, reason });
-    else if (!wasEligible && reason !== "not checked") log.info("endpoint is up", { pool, endpoint: id, reason });
+    this.#standings.healthChanged(rowName(pool, id), status, reason);
+  }
+
+  #statusOf(pool: string, endpoint: ResolvedEndpoint): EndpointStatus {
+    const { id, tier, maxConnections } = endpoint;
+    const name = rowName(pool, id);
+    const health = this.#monitor.status(pool, id);
+    const standing = this.#standings.statusOf(name);
+    const inMaintenance = endpoint.state === "maintenance";
+    return {
+      pool,
+      id,
+      row: this.#rows.get(name) ?? 0,
+      tier,
+      maxConnections,
+      weight: endpoint.weight,
+      state: endpoint.state,
+      added: this.#changes.isAdded(pool, id),
+      status: inMaintenance ? "checking" : (health?.status ?? "healthy"),
+      reason: inMaintenance ? "in maintenance, not checked" : (health?.reason ?? "not checked"),
+      sinceMs: health?.sinceMs ?? standing.stateSinceMs,
+      checks: health?.history ?? [],
+      ...standing,
+    };
   }
 }
 

@@ -19,7 +19,6 @@ export function metricsText(supervisor: Supervisor, lastReloadGood: boolean): st
       ...endpoint,
       inFlight: tables.endpoints.inFlight(endpoint.row),
       eligible: tables.endpoints.isEligible(endpoint.row),
-      weight: tables.endpoints.weight(endpoint.row),
     })),
     certificates: certificates.samples,
     version: VERSION,

@@ -11,6 +11,8 @@ export type ToWorker =
   | { readonly type: "endpoints"; readonly pool: string; readonly endpoints: readonly EndpointSpec[] }
   /** All that are open now. Answered with the same `sequence`. */
   | { readonly type: "challenges"; readonly sequence: number; readonly challenges: readonly Challenge[] }
+  | { readonly type: "weights"; readonly pool: string }
+  | { readonly type: "leaving"; readonly pool: string; readonly endpoint: string; readonly which: "idle" | "all" }
   | { readonly type: "drain"; readonly handedOver: boolean }
   | { readonly type: "close" }
   | { readonly type: "reopenLogs" }

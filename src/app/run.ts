@@ -10,6 +10,7 @@ import type { Environment, LoadResult } from "../config/load.ts";
 import { formatProblems } from "../config/problems.ts";
 import type { Config } from "../config/schema.ts";
 import { type ConfigurableLog, createLog } from "../observability/log.ts";
+import { AdminBackend } from "./admin-backend.ts";
 import { AdminControl } from "./admin-control.ts";
 import { metricsText, poolsWithoutEndpoint } from "./exposition.ts";
 import { PidFile } from "./pid-file.ts";
@@ -39,6 +40,8 @@ export interface Running {
   reload(): Promise<boolean>;
 }
 
+type GoodLoad = Extract<LoadResult, { readonly ok: true }>;
+
 /** sysexits.h: the configuration is wrong. A service manager need not try again. */
 export const EXIT_BAD_CONFIG = 78;
 const WATCH_DELAY_MS = 200;
@@ -53,7 +56,7 @@ export async function run(options: RunOptions): Promise<number> {
   const { config } = loaded;
   const log = createLog(config.log, systemClock, (line) => void writeSync(2, line));
   if (loaded.warnings.length > 0) writeSync(2, `${formatProblems(loaded.warnings, loaded.texts)}\n`);
-  const evenkeel = new Evenkeel(options, config, log);
+  const evenkeel = new Evenkeel(options, loaded, log);
   try {
     await evenkeel.start(config);
   } catch (error) {
@@ -73,23 +76,22 @@ class Evenkeel implements Running {
   readonly #workers: number;
   readonly #pidFile: PidFile;
   readonly #serviceManager: ServiceManager;
-  readonly #admin = new AdminControl({
-    metrics: () => metricsText(this.#supervisor, this.#lastReloadGood),
-    notReady: () => this.#notReady(),
-    poolsWithoutEndpoint: () => poolsWithoutEndpoint(this.#supervisor),
-  });
+  readonly #admin: AdminControl;
   #finish: (code: number) => void = () => {};
   #watcher: FSWatcher | undefined;
   #watchTimer: Timer | undefined;
   /** Reloads go one after the other. */
   #reloading: Promise<unknown> = Promise.resolve();
   #lastReloadGood = true;
+  /** Texts of the configuration that came from elsewhere. */
+  #outside: ReadonlyMap<string, string>;
   #stopping = false;
   #ready = false;
   /** While a stop waits for a balancer in front: goes on at once. */
   #endDelay: (() => void) | undefined;
 
-  constructor(options: RunOptions, config: Config, log: ConfigurableLog) {
+  constructor(options: RunOptions, { config, outside }: GoodLoad, log: ConfigurableLog) {
+    this.#outside = outside;
     this.#options = options;
     this.#log = log;
     this.#pidFile = new PidFile(options.pidFile);
@@ -107,6 +109,12 @@ class Evenkeel implements Running {
       log,
       path: options.environment["PATH"] ?? "/usr/bin:/bin",
       inherited: inheritedSockets(options.environment),
+    });
+    this.#admin = new AdminControl({
+      metrics: () => metricsText(this.#supervisor, this.#lastReloadGood),
+      notReady: () => this.#notReady(),
+      poolsWithoutEndpoint: () => poolsWithoutEndpoint(this.#supervisor),
+      api: new AdminBackend(this.#supervisor, systemClock, systemTimers, () => this.#outside),
     });
   }
 
@@ -163,6 +171,7 @@ class Evenkeel implements Running {
       this.#lastReloadGood = false;
       if (!(error instanceof EvenkeelError)) throw error;
       this.#log.error(`reload refused, the configuration stays as it was: ${error.message}`);
+      this.#supervisor.events.publish("config.refused", { reason: error.message.trim() });
     } finally {
       this.#serviceManager.ready();
     }
@@ -182,8 +191,10 @@ class Evenkeel implements Running {
     }
     admin.commit();
     this.#log.configure(config.log);
-    const changes = before === undefined ? [] : diffConfigs(before, config);
-    this.#log.info("reloaded", { generation: this.#supervisor.generation, changes: changes.join("; ") || "none" });
+    this.#outside = loaded.outside;
+    const changes = (before === undefined ? [] : diffConfigs(before, config)).join("; ") || "none";
+    this.#log.info("reloaded", { generation: this.#supervisor.generation, changes });
+    this.#supervisor.events.publish("config.reloaded", { reason: `changes: ${changes}` });
     const workers = workerCount(config, availableParallelism());
     if (workers !== this.#workers)
       this.#log.warn("the number of workers changes only with a restart or an upgrade (SIGUSR2)", {
@@ -259,7 +270,7 @@ class Evenkeel implements Running {
       return;
     }
     this.#serviceManager.replacedBy(pid);
-    this.#admin.stop();
+    this.#admin.stop(true);
     await this.#stop("SIGUSR2", "handed over");
   }
 

@@ -6,6 +6,7 @@ import type { Clock, Timers } from "../base/clock.ts";
 import { EvenkeelError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import type { Config } from "../config/schema.ts";
+import { EventLog } from "../observability/event-log.ts";
 import type { Log } from "../observability/log.ts";
 import { KINDS, LISTENER } from "../observability/metrics-table.ts";
 import { createDnsResolver } from "../upstreams/dns-resolver.ts";
@@ -48,6 +49,7 @@ export interface SupervisorOptions {
 
 export class Supervisor {
   readonly tables: SharedTables;
+  readonly events: EventLog;
   readonly endpoints: EndpointRegistry;
   readonly rows: { readonly listener: Rows; readonly route: Rows; readonly pool: Rows };
   generation = 0;
@@ -84,16 +86,24 @@ export class Supervisor {
       responder,
       onChange: () => this.#reapply(),
     });
+    this.events = new EventLog(clock);
     this.endpoints = new EndpointRegistry({
       clock,
       timers,
       random,
       log,
+      events: this.events,
       path,
       resolver: createDnsResolver(),
       tables: this.tables,
       capacity: MAX_ENDPOINTS,
       onChange: (pool, specs) => this.#replaceEndpoints(pool, specs),
+      onWeights: (pool) => {
+        for (const link of this.links) link.weightsChanged(pool);
+      },
+      onLeaving: (pool, id, which) => {
+        for (const link of this.links) link.closeConnections(pool, id, which);
+      },
     });
   }
 
@@ -176,7 +186,7 @@ export class Supervisor {
     } catch (error) {
       for (const link of this.links) link.abort();
       sockets.abort();
-      if (before !== undefined) this.endpoints.watch(before);
+      if (before !== undefined) this.endpoints.goBack(before);
       throw error;
     }
     for (const link of this.links) link.commit();
@@ -273,6 +283,7 @@ export class Supervisor {
     this.#restartMs[worker] =
       lived > SETTLED_MS ? MIN_RESTART_MS : Math.min(MAX_RESTART_MS, Math.max(MIN_RESTART_MS, delayMs * 2));
     this.#options.log.error("a worker ended and is replaced", { worker, pid: link.pid, how });
+    this.events.publish("worker.ended", { reason: `worker ${worker}, process ${link.pid}: ${how}` });
     this.#options.timers.after(delayMs, () => void this.#replaceWorker(worker));
   }
 
@@ -288,6 +299,7 @@ export class Supervisor {
       await link.prepare(update, this.#sockets.of(worker));
       await link.setChallenges(this.#challenges.open);
       link.commit();
+      this.events.publish("worker.started", { reason: `worker ${worker}, process ${link.pid}` });
       if (this.draining) await link.drain(false);
     } catch (error) {
       this.#options.log.error("a worker cannot serve", { worker, reason: (error as Error).message });

@@ -21,6 +21,8 @@ export interface WorkerLink {
   replaceEndpoints(pool: string, endpoints: readonly EndpointSpec[]): void;
   /** Resolves once it shows these answers and no others, or has ended. */
   setChallenges(challenges: readonly Challenge[]): Promise<void>;
+  weightsChanged(pool: string): void;
+  closeConnections(pool: string, endpoint: string, which: "idle" | "all"): void;
   /** Resolves once it drains: with `handedOver` it accepts nothing from then on. */
   drain(handedOver: boolean): Promise<void>;
   reopenLogs(): void;
@@ -44,6 +46,8 @@ export function localLink(dataPath: DataPath, now: () => number): WorkerLink {
     abort: () => dataPath.abort(),
     replaceEndpoints: (pool, endpoints) => dataPath.replaceEndpoints(pool, endpoints),
     setChallenges: async (challenges) => dataPath.setChallenges(challenges),
+    weightsChanged: (pool) => dataPath.weightsChanged(pool),
+    closeConnections: (pool, endpoint, which) => dataPath.closeConnections(pool, endpoint, which),
     drain: async (handedOver) => dataPath.drain(handedOver),
     reopenLogs: () => dataPath.reopenLogs(),
     ping: () => {},
@@ -128,6 +132,14 @@ export class ProcessLink implements WorkerLink {
       this.#challenged.set(sequence, resolve);
       this.#send({ type: "challenges", sequence, challenges });
     });
+  }
+
+  weightsChanged(pool: string): void {
+    this.#send({ type: "weights", pool });
+  }
+
+  closeConnections(pool: string, endpoint: string, which: "idle" | "all"): void {
+    this.#send({ type: "leaving", pool, endpoint, which });
   }
 
   drain(handedOver: boolean): Promise<void> {

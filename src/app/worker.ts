@@ -56,6 +56,10 @@ function handle(dataPath: DataPath, message: ToWorker): void {
     case "challenges":
       dataPath.setChallenges(message.challenges);
       return tell({ type: "challenges", sequence: message.sequence });
+    case "weights":
+      return dataPath.weightsChanged(message.pool);
+    case "leaving":
+      return dataPath.closeConnections(message.pool, message.endpoint, message.which);
     case "drain":
       dataPath.drain(message.handedOver);
       return tell({ type: "draining" });

@@ -69,6 +69,7 @@ export const ERRORS = {
   E_UPSTREAM_REFUSED: row(502, "upstream", "always", "The endpoint refused the request before looking at it."),
   E_UPSTREAM_CLOSED: row(502, "upstream", "if-idempotent", "The endpoint closed the connection before it answered."),
   E_UPSTREAM_RESET: row(502, "upstream", "never", "The endpoint closed the connection in the middle of its answer."),
+  E_ENDPOINT_LEFT: row(503, "internal", "if-idempotent", "The endpoint was taken out of service meanwhile."),
   E_BAD_RESPONSE: row(502, "upstream", "never", "The endpoint's answer is not valid HTTP."),
   E_RESPONSE_HEAD_TOO_LARGE: row(502, "upstream", "never", "The head of the endpoint's answer is too large."),
   E_RESPONSE_TIMEOUT: row(504, "upstream", "never", "The endpoint did not answer in time."),

@@ -21,6 +21,8 @@ export type LoadResult =
       readonly config: Config;
       readonly warnings: readonly Problem[];
       readonly texts: ReadonlyMap<string, string>;
+      /** What came from the environment or from files, with what stands for it: not to be shown. */
+      readonly outside: ReadonlyMap<string, string>;
     }
   | { readonly ok: false; readonly problems: readonly Problem[]; readonly texts: ReadonlyMap<string, string> };
 
@@ -73,7 +75,7 @@ export function checkConfig(source: Source, environment: Environment): LoadResul
   );
   const all = finished([...missing, ...without(missing, findings)], filledIn, outside);
   if (all.some(({ severity }) => severity === "error")) return { ok: false, problems: all, texts };
-  return { ok: true, config: deepFreeze(config), warnings: all, texts };
+  return { ok: true, config: deepFreeze(config), warnings: all, texts, outside };
 }
 
 /** In the order of the file, and without what came from outside: it may be secret. Where it came from is told. */

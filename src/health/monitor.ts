@@ -4,7 +4,7 @@
  */
 import type { Clock, Timer, Timers } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
-import { HealthState, type HealthStatus } from "./health-state.ts";
+import { type CheckResult, HealthState, type HealthStatus } from "./health-state.ts";
 import type { ProbeContext, ProbeResult, ProbeTarget, ProbeWay } from "./probes/definition.ts";
 import { probeEndpoint } from "./probes/registry.ts";
 import type { HealthConfig } from "./schema.ts";
@@ -33,6 +33,8 @@ export interface HealthChange {
 export interface EndpointHealth extends HealthChange {
   readonly sinceMs: number;
   readonly lastLatencyMs: number;
+  /** Its last checks, the oldest first. */
+  readonly history: readonly CheckResult[];
 }
 
 export interface HealthMonitorOptions {
@@ -94,7 +96,7 @@ export class HealthMonitor {
     const checked = this.#pools.get(pool)?.checked.get(id);
     if (checked === undefined) return undefined;
     const { status, reason, sinceMs, history } = checked.state;
-    return { pool, id, status, reason, sinceMs, lastLatencyMs: history.at(-1)?.latencyMs ?? -1 };
+    return { pool, id, status, reason, sinceMs, lastLatencyMs: history.at(-1)?.latencyMs ?? -1, history };
   }
 
   close(): void {

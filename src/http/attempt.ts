@@ -152,6 +152,13 @@ export class Attempt implements Borrower, RunningAttempt {
     else this.#end(exchange.answerBegun ? "E_UPSTREAM_STALLED" : "E_RESPONSE_TIMEOUT");
   }
 
+  onEndpointLeft(): void {
+    this.#exchange.nowMs = this.#exchange.context.clock.now();
+    if (!this.#tunnel) return this.#end("E_ENDPOINT_LEFT");
+    this.#exchange.client.sayGoodbye();
+    this.#end(undefined);
+  }
+
   cancel(): void {
     this.#letGo(false);
   }

@@ -153,12 +153,9 @@ export class ClientConnection extends AnsweringConnection implements ClientSide 
     if (this.isIdle) this.deadlineMs = Math.min(this.deadlineMs, this.context.clock.now() + DRAIN_IDLE_MS);
   }
 
-  /** There is no time left: both sides of a WebSocket are told why, where that is possible. */
+  /** There is no time left. */
   closeNow(): void {
-    const goodbye = this.webSocket?.closeForEndpoint(this.context.random);
-    if (goodbye !== undefined) this.#exchange?.attempt?.onRequestBody(goodbye, 0, goodbye.length);
-    const farewell = this.congested ? undefined : this.webSocket?.closeForClient();
-    if (farewell !== undefined) this.send(farewell, 0, farewell.length, false);
+    this.sayGoodbye();
     this.close();
   }
 
@@ -325,6 +322,16 @@ export class ClientConnection extends AnsweringConnection implements ClientSide 
 
   protected override stalled(): void {
     this.deadlineMs = this.#writeDeadline();
+  }
+
+  sayGoodbye(): boolean {
+    const { webSocket } = this;
+    const forEndpoint = webSocket?.closeForEndpoint(this.context.random);
+    if (forEndpoint !== undefined) this.#exchange?.attempt?.onRequestBody(forEndpoint, 0, forEndpoint.length);
+    const forClient = webSocket?.closeForClient();
+    if (forClient === undefined) return false;
+    this.sendBody(forClient, 0, forClient.length);
+    return true;
   }
 
   answered(): void {

@@ -39,6 +39,8 @@ export interface ClientSide {
   sendOwn(status: number, headers: string, body: string): void;
   /** Trailer lines behind the body, each with its line break; only for bodies that were not taken in chunks. */
   sendTrailers(lines: string): void;
+  /** A tunnel is about to end: both sides of a WebSocket are told so, where that is possible. False: not the client. */
+  sayGoodbye(): boolean;
   /** The answer is complete. */
   answered(): void;
   /** Something went wrong in the middle of the answer: the client must not take what it has for the whole. */

@@ -40,6 +40,8 @@ export interface RunningAttempt {
 export interface FollowedSession {
   /** What became of it; "" when the request has none. */
   readonly outcome: string;
+  /** The endpoint it belongs to, while that is in the pool. */
+  readonly preferred: Endpoint | undefined;
   /** Its endpoint is not there, and no other may take its place. */
   readonly lost: boolean;
   /** The endpoint for the next attempt, counted in; undefined when none can take it now. */

@@ -103,6 +103,9 @@ function waitOrRefuse(exchange: Exchange, route: Route, pool: Pool): void {
   exchange.client.pauseBody();
   exchange.stopWaiting = waitForEndpoint(pool, {
     deadlineMs: exchange.deadlineMs,
+    get preferred() {
+      return exchange.sessionInUse?.preferred;
+    },
     pick() {
       exchange.nowMs = exchange.context.clock.now();
       return pick(exchange, pool);

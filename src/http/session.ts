@@ -86,13 +86,17 @@ class ExchangeSession implements FollowedSession {
     return stop;
   }
 
+  get preferred(): Endpoint | undefined {
+    return this.#home === undefined ? undefined : this.#sessions.endpointOf(this.#home);
+  }
+
   get lost(): boolean {
-    return this.#isBound && this.#preferred?.acceptsSessions !== true;
+    return this.#isBound && this.preferred?.acceptsSessions !== true;
   }
 
   pick(view: PoolView): Endpoint | undefined {
     const { key, tried } = this.#exchange;
-    const preferred = this.#preferred;
+    const preferred = this.preferred;
     if (this.#isBound) return preferred?.acceptsSessions === true && preferred.acquire() ? preferred : undefined;
     const picked = pickEndpoint(view, key, tried, preferred);
     return picked !== undefined || tried === undefined ? picked : pickEndpoint(view, key, undefined, preferred);
@@ -101,7 +105,7 @@ class ExchangeSession implements FollowedSession {
   goesTo(endpoint: Endpoint): void {
     this.#endpoint = endpoint;
     const { config } = this.#sessions;
-    if (this.#home !== undefined) this.#outcome = endpoint === this.#preferred ? "kept" : "moved";
+    if (this.#home !== undefined) this.#outcome = endpoint === this.preferred ? "kept" : "moved";
     else if (this.#key !== undefined && !learns(config)) this.#outcome = "new";
     // At once: of several first requests at the same time, all but the first should find it.
     if (this.#outcome !== "kept" && this.#key !== undefined && !(learns(config) && this.#home === undefined))
@@ -122,11 +126,6 @@ class ExchangeSession implements FollowedSession {
   count(): void {
     const { outcome } = this;
     if (outcome !== "") this.#add(OUTCOME_FIELD[outcome]);
-  }
-
-  /** The endpoint it belongs to, if it is still in the pool. */
-  get #preferred(): Endpoint | undefined {
-    return this.#home === undefined ? undefined : this.#sessions.endpointOf(this.#home);
   }
 
   get #isBound(): boolean {

@@ -3,8 +3,9 @@ import type { DatagramEngine } from "../transport/datagram-engine.ts";
 import { closeDescriptor } from "../transport/listening-socket.ts";
 import type { UdpContext } from "../udp/context.ts";
 import { Flows } from "../udp/flows.ts";
-import { finish } from "../udp/handle-datagram.ts";
+import { finish, leaveEndpoint } from "../udp/handle-datagram.ts";
 import type { UdpSnapshot } from "../udp/snapshot.ts";
+import type { Endpoint } from "../upstreams/endpoint.ts";
 
 export class UdpListener {
   /** As written in the configuration. */
@@ -43,6 +44,11 @@ export class UdpListener {
     if (!this.#reading) return;
     this.#reading = false;
     this.#flows.engine.loop.unwatch(this.#flows.descriptor);
+  }
+
+  /** The endpoint is out of service: clients' next datagrams go elsewhere. */
+  endFlowsTo(endpoint: Endpoint): void {
+    for (const flow of [...this.#flows.table.values()]) leaveEndpoint(flow, endpoint);
   }
 
   closeConnections(): void {

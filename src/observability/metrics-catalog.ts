@@ -101,7 +101,12 @@ export const METRICS = {
     labels: ["pool", "endpoint"],
     help: "1 when the endpoint may be picked.",
   },
-  evenkeel_endpoint_weight: { type: "gauge", labels: ["pool", "endpoint"], help: "Weight now." },
+  evenkeel_endpoint_weight: { type: "gauge", labels: ["pool", "endpoint"], help: "Weight as it is set." },
+  evenkeel_endpoint_admin_state: {
+    type: "gauge",
+    labels: ["pool", "endpoint", "state"],
+    help: "1 for the state that the configuration or an operator has given it.",
+  },
   evenkeel_endpoint_state: {
     type: "gauge",
     labels: ["pool", "endpoint", "state"],

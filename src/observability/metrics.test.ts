@@ -28,7 +28,16 @@ function full(): MetricsInput {
     routes: { api: 0, unused: 1 },
     pools: { app: 0 },
     endpoints: [
-      { pool: "app", id: '10.0.0.1:80"\\\n', row: 0, status: "healthy", inFlight: 3, eligible: true, weight: 2 },
+      {
+        pool: "app",
+        id: '10.0.0.1:80"\\\n',
+        row: 0,
+        status: "healthy",
+        state: "ready",
+        inFlight: 3,
+        eligible: true,
+        weight: 2,
+      },
     ],
     certificates: [{ listener: "web", names: "a.test b.test +1", key: "ecdsa", notAfterMs: 1_800_000_000_000 }],
     version: "1.2.3",

@@ -39,12 +39,15 @@ export interface EndpointMetrics {
   readonly id: string;
   readonly row: number;
   readonly status: string;
+  /** `ready`, `drain` or `maintenance`. */
+  readonly state: string;
   readonly inFlight: number;
   readonly eligible: boolean;
   readonly weight: number;
 }
 
 const STATES = ["checking", "healthy", "unhealthy"] as const;
+const ADMIN_STATES = ["ready", "drain", "maintenance"] as const;
 const CLASSES = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"] as const;
 
 export function renderMetrics(input: MetricsInput): string {
@@ -146,7 +149,7 @@ function renderSessions(page: Page, table: MetricsTable, pool: string, row: numb
 }
 
 function renderEndpoints(page: Page, { table, endpoints }: MetricsInput): void {
-  for (const { pool, id, row, status, inFlight, eligible, weight } of endpoints) {
+  for (const { pool, id, row, status, state: adminState, inFlight, eligible, weight } of endpoints) {
     const labels = { pool, endpoint: id };
     const read = (field: number): number => table.read("endpoint", row, field);
     page.sample("evenkeel_endpoint_attempts_total", labels, read(ENDPOINT.attempts));
@@ -155,6 +158,8 @@ function renderEndpoints(page: Page, { table, endpoints }: MetricsInput): void {
     page.sample("evenkeel_endpoint_eligible", labels, eligible ? 1 : 0);
     page.sample("evenkeel_endpoint_weight", labels, weight);
     for (const state of STATES) page.sample("evenkeel_endpoint_state", { ...labels, state }, state === status ? 1 : 0);
+    for (const state of ADMIN_STATES)
+      page.sample("evenkeel_endpoint_admin_state", { ...labels, state }, state === adminState ? 1 : 0);
     page.sample("evenkeel_endpoint_connections_opened_total", labels, read(ENDPOINT.connectionsOpened));
     page.sample("evenkeel_endpoint_connections_open", labels, read(ENDPOINT.connectionsOpen));
     page.sample("evenkeel_endpoint_received_bytes_total", labels, read(ENDPOINT.bytesIn));

@@ -34,11 +34,25 @@ export const adminSchema = z
         .string()
         .min(1)
         .default("127.0.0.1:9900")
-        .describe("Where to listen for `/metrics`, `/healthz` and `/readyz`. Has no authentication: keep it private."),
+        .describe(
+          "Where to listen for `/metrics`, `/healthz`, `/readyz` and the API. Changes are taken from this machine only; keep it private.",
+        ),
+      socket: z
+        .string()
+        .regex(/^\/[^\0]{1,106}$/, "expected an absolute path of 107 characters at most")
+        .optional()
+        .describe("A socket in the file system to listen on as well; only the same user and root can open it."),
+      token: z
+        .string()
+        .regex(/^[\x21-\x7e]{16,}$/, "expected 16 characters or more, without spaces")
+        .optional()
+        .describe(
+          "What the API wants to be shown as `Authorization: Bearer`, except through `socket`; take it from the environment.",
+        ),
     }),
   ])
   .prefault({})
-  .describe("Metrics and health of evenkeel itself; `false` turns it off.");
+  .describe("Metrics, health and control of evenkeel itself; `false` turns it off.");
 
 export type AccessLogConfig = z.output<typeof accessLogSchema>;
 export type LogConfig = z.output<typeof logSchema>;

@@ -18,7 +18,7 @@ export function pickEndpoint(
   if (preferred?.acceptsSessions === true && tried?.includes(preferred) !== true) {
     if (preferred.acquire()) return preferred;
     // A place on it becomes free: better to wait than to lose the session.
-    if (preferred.full) return undefined;
+    if (preferred.fullForSessions) return undefined;
   }
   const { tiers } = view;
   for (let tier = 0; tier < tiers.length; tier++) {

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { balanceSchema } from "../balancing/schema.ts";
 import { duration } from "../base/schema.ts";
 import { healthSchema } from "../health/schema.ts";
+import { slowStartSchema } from "../resilience/schema.ts";
 import { sessionsSchema } from "../sessions/schema.ts";
 import { connectionsSchema, endpointSchema } from "../upstreams/schema.ts";
 import { keySchema } from "./key-schema.ts";
@@ -38,6 +39,12 @@ export const poolSchema = z.strictObject({
   queue: queueSchema.prefault({}),
   retry: retrySchema.prefault({}),
   sessions: sessionsSchema.optional(),
+  drainTimeout: duration()
+    .prefault("30s")
+    .describe(
+      "How long exchanges and connections may go on with an endpoint that drains or is removed, before they are closed.",
+    ),
+  slowStart: slowStartSchema,
 });
 
 export type PoolConfig = z.output<typeof poolSchema>;

@@ -7,6 +7,8 @@ import type { Pool } from "./pool.ts";
 export interface EndpointSeeker {
   /** When it is refused with E_REQUEST_TIMEOUT, if the queue's own time is not over before. */
   readonly deadlineMs: number;
+  /** The endpoint of its session, if it has one: also waited for while it drains. */
+  readonly preferred?: Endpoint | undefined;
   /** Picks one and counts it as taken. */
   pick(): Endpoint | undefined;
   begin(endpoint: Endpoint): void;
@@ -18,7 +20,8 @@ export interface EndpointSeeker {
  * nothing to wait for, and `refuse` has been called.
  */
 export function waitForEndpoint(pool: Pool, seeker: EndpointSeeker): (() => void) | undefined {
-  if (!hasFullEndpoint(pool.view)) {
+  const mayWait = (): boolean => hasFullEndpoint(pool.view) || seeker.preferred?.fullForSessions === true;
+  if (!mayWait()) {
     seeker.refuse("E_NO_ENDPOINT");
     return undefined;
   }
@@ -27,7 +30,7 @@ export function waitForEndpoint(pool: Pool, seeker: EndpointSeeker): (() => void
     tryAgain(): boolean {
       const endpoint = seeker.pick();
       if (endpoint !== undefined) seeker.begin(endpoint);
-      else if (hasFullEndpoint(pool.view)) return false;
+      else if (mayWait()) return false;
       else seeker.refuse("E_NO_ENDPOINT");
       return true;
     },

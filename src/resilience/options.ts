@@ -70,8 +70,8 @@ export function hedgeOptions(config: On<HedgingConfig>): HedgeOptions {
 }
 
 export function slowStartOptions(config: SlowStartConfig): SlowStartOptions {
-  if (config === false) return { windowMs: 0, aggression: 1, floorPercent: 100 };
-  return { windowMs: config.window, aggression: config.aggression, floorPercent: config.floorPercent };
+  if (config === false) return { windowMs: 0, aggression: 1, minPercent: 100 };
+  return { windowMs: config.window, aggression: config.aggression, minPercent: config.minPercent };
 }
 
 export function degradationOptions({ overprovisioning, panicPercent }: DegradationConfig): DegradationOptions {

@@ -21,6 +21,7 @@ test("what is on and what is off when nothing is said", () => {
     "flapDampingSchema",
     "hedgingSchema",
     "loadSheddingSchema",
+    "slowStartSchema",
   ]);
 });
 
@@ -75,7 +76,7 @@ describe("defaults", () => {
     expect(options.slowStartOptions(on(schemas.slowStartSchema))).toEqual({
       windowMs: 30_000,
       aggression: 1,
-      floorPercent: 10,
+      minPercent: 10,
     });
     expect(options.slowStartOptions(false).windowMs).toBe(0);
     expect(options.degradationOptions(schemas.degradationSchema.parse(undefined))).toEqual({

@@ -162,11 +162,11 @@ export const slowStartSchema = z
         .max(10)
         .default(1)
         .describe("1 grows evenly, above it fast at first, below it slow at first."),
-      floorPercent: z.number().min(0).max(100).default(10).describe("Percent of its weight to begin with."),
+      minPercent: z.number().min(0).max(100).default(10).describe("Percent of its weight to begin with."),
     }),
   ])
-  .prefault({})
-  .describe("New and recovered endpoints begin with a small part of their traffic; `false` turns it off.");
+  .default(false)
+  .describe("New and recovered endpoints begin with a small part of their traffic; `{}` turns it on as it is usual.");
 
 export const degradationSchema = z
   .strictObject({

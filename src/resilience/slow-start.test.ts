@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { effectiveWeight, slowStartFactor, WEIGHT_SCALE } from "./slow-start.ts";
 
-const minute = { windowMs: 60_000, aggression: 1, floorPercent: 10 };
+const minute = { windowMs: 60_000, aggression: 1, minPercent: 10 };
 
 function factors(seconds: readonly number[], aggression: number): number[] {
   return seconds.map((second) => Number(slowStartFactor(second * 1_000, { ...minute, aggression }).toFixed(4)));
@@ -14,7 +14,7 @@ test("published values, linear and with aggression", () => {
 });
 
 test("the default window", () => {
-  const usual = { windowMs: 30_000, aggression: 1, floorPercent: 10 };
+  const usual = { windowMs: 30_000, aggression: 1, minPercent: 10 };
   expect([0, 3_000, 15_000, 29_700, 30_000, 1e9].map((age) => effectiveWeight(1, age, usual))).toEqual([
     10, 10, 50, 99, 100, 100,
   ]);
@@ -24,7 +24,7 @@ test("the default window", () => {
 test("off, and endpoints without weight", () => {
   expect(slowStartFactor(0, { ...minute, windowMs: 0 })).toBe(1);
   expect(effectiveWeight(0, 10, minute)).toBe(0);
-  expect(effectiveWeight(1, 0, { ...minute, floorPercent: 0 })).toBe(1);
+  expect(effectiveWeight(1, 0, { ...minute, minPercent: 0 })).toBe(1);
 });
 
 test("property: grows without a step back, from the floor to the full weight", () => {

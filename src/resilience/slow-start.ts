@@ -6,15 +6,15 @@ export interface SlowStartOptions {
   /** 1 grows evenly; above 1 fast at first, below 1 slow at first. */
   readonly aggression: number;
   /** Percent of its weight that it has from the first moment. */
-  readonly floorPercent: number;
+  readonly minPercent: number;
 }
 
 /** The part of its weight that an endpoint has `ageMs` after it came (back): from the floor to 1. */
-export function slowStartFactor(ageMs: number, { windowMs, aggression, floorPercent }: SlowStartOptions): number {
+export function slowStartFactor(ageMs: number, { windowMs, aggression, minPercent }: SlowStartOptions): number {
   if (ageMs >= windowMs) return 1;
   // At 0 the power would be 0 whatever the aggression.
   const passed = Math.max(1, ageMs) / windowMs;
-  return Math.min(1, Math.max(floorPercent / 100, passed ** (1 / aggression)));
+  return Math.min(1, Math.max(minPercent / 100, passed ** (1 / aggression)));
 }
 
 /** Weights are whole numbers; all endpoints' are multiplied by this, so that a tenth of weight 1 can be said. */

@@ -61,6 +61,13 @@ export class TcpUpstream extends DialedConnection {
     else this.abort();
   }
 
+  /** Both sides are closed in good order: a client of TCP knows no other word for it. */
+  endpointLeft(): void {
+    if (this.#connecting) return this.failConnecting("E_CONNECT_FAILED");
+    this.ended = true;
+    this.close();
+  }
+
   override onData(bytes: Buffer): void {
     if (!this.#abandoned) this.#owner.onUpstreamData(bytes);
   }
@@ -89,6 +96,7 @@ export class TcpUpstream extends DialedConnection {
   }
 
   #forget(): void {
+    this.endpoint.connections.disown(this);
     this.#remove?.();
     this.#remove = undefined;
   }

@@ -135,6 +135,15 @@ export function fail(leg: Leg): void {
   flow.legs.delete(endpoint);
 }
 
+/** Ends what a flow has with an endpoint that is taken out of service. */
+export function leaveEndpoint(flow: Flow, endpoint: Endpoint): void {
+  const leg = flow.legs === undefined ? flow.leg : flow.legs.get(endpoint);
+  if (leg?.endpoint !== endpoint) return;
+  if (flow.legs === undefined) return finish(flow);
+  closeLeg(leg, false);
+  flow.legs.delete(endpoint);
+}
+
 /** Nothing was sent either way for as long as that is allowed: the usual end. */
 export function expire(flow: Flow): void {
   if (flow.settings.responses > 0 && !flow.isAnswered) flow.failure ??= "E_RESPONSE_TIMEOUT";

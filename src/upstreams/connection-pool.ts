@@ -16,13 +16,25 @@ export interface ConnectionPoolContext {
   readonly metrics: MetricsWriter;
 }
 
+/** A connection that is not lent out but belongs to whoever asked for it. */
+export interface OwnedConnection extends DialedConnection {
+  /** The endpoint is taken out of service: close in good order. */
+  endpointLeft(): void;
+}
+
 export class ConnectionPool implements ConnectionHome, ChannelSource {
   readonly #target: DialTarget;
   readonly #cells: number;
   readonly #context: ConnectionPoolContext;
   #config: ConnectionsConfig;
-  /** Told when the endpoint is no longer used. */
+  /** Told when idle connections are to be closed now and the others once they are idle. */
   onRetire: (() => void) | undefined;
+  /** Told when all connections are to be closed. */
+  onCloseAll: (() => void) | undefined;
+  /** Whether the endpoint drains: then nothing is kept for later. */
+  isLeaving: () => boolean = () => false;
+  /** All there are, those that are being made included. */
+  readonly #all = new Set<UpstreamConnection | OwnedConnection>();
   #idle: UpstreamConnection[] = [];
   #retired = false;
 
@@ -41,6 +53,11 @@ export class ConnectionPool implements ConnectionHome, ChannelSource {
   /** Bytes. */
   get maxResponseHead(): number {
     return this.#config.maxResponseHead;
+  }
+
+  /** Connections are for what is under way only: its endpoint drains, or is no longer used. */
+  get keepsNothing(): boolean {
+    return this.#retired || this.isLeaving();
   }
 
   get config(): ConnectionsConfig {
@@ -77,15 +94,22 @@ export class ConnectionPool implements ConnectionHome, ChannelSource {
     const connection = new UpstreamConnection(this, borrower, now);
     connection.deadlineMs = now + this.#config.connectTimeout;
     this.#context.sweep.add(connection);
+    this.#all.add(connection);
     dial(connection, this.#target);
     return connection;
   }
 
   /** Begins a connection of another kind, which will not come back here: its owner closes it. */
-  dialOwned(connection: DialedConnection): void {
+  dialOwned(connection: OwnedConnection): void {
+    this.#all.add(connection);
     connection.deadlineMs = this.#context.clock.now() + this.#config.connectTimeout;
     this.#context.sweep.add(connection);
     dial(connection, this.#target);
+  }
+
+  /** Its owner has no use for it any more, open or not. */
+  disown(connection: OwnedConnection): void {
+    this.#all.delete(connection);
   }
 
   /** An owned connection is open; call `ownedClosed` once it is not. */
@@ -103,7 +127,13 @@ export class ConnectionPool implements ConnectionHome, ChannelSource {
     const tooOld = now - connection.bornMs > this.#config.maxAge;
     // What it began with names one client; the next exchange is another's.
     const isPersonal = this.#config.proxyProtocol !== undefined;
-    if (this.#retired || tooOld || isPersonal || this.#idle.length >= this.#config.maxIdle || connection.congested) {
+    if (
+      this.keepsNothing ||
+      tooOld ||
+      isPersonal ||
+      this.#idle.length >= this.#config.maxIdle ||
+      connection.congested
+    ) {
       connection.close();
       return;
     }
@@ -126,6 +156,7 @@ export class ConnectionPool implements ConnectionHome, ChannelSource {
   /** A connection is gone or was never made. */
   forget(connection: UpstreamConnection): void {
     this.#context.sweep.remove(connection);
+    this.#all.delete(connection);
     if (connection.wasOpen) this.#context.metrics.add(this.#cells + ENDPOINT.connectionsOpen, -1);
     const index = this.#idle.indexOf(connection);
     if (index >= 0) this.#idle.splice(index, 1);
@@ -134,7 +165,18 @@ export class ConnectionPool implements ConnectionHome, ChannelSource {
   /** The endpoint is no longer used: closes what is idle now and what is lent when it comes back. */
   retire(): void {
     this.#retired = true;
+    this.closeIdle();
+  }
+
+  /** The endpoint drains: what is idle is of no use. */
+  closeIdle(): void {
     this.onRetire?.();
     for (const connection of [...this.#idle]) connection.close();
+  }
+
+  /** The endpoint is out of service: ends what is under way, and closes in good order. */
+  closeAll(): void {
+    this.onCloseAll?.();
+    for (const connection of [...this.#all]) connection.endpointLeft();
   }
 }

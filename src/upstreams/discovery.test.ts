@@ -43,15 +43,24 @@ function setUp() {
 
 const ids = (endpoints: readonly ResolvedEndpoint[]) => endpoints.map(({ id }) => id);
 const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
-const name = (address: string): EndpointConfig => ({ address, weight: 3, tier: 1, maxConnections: 9 });
+const name = (address: string): EndpointConfig => ({ address, weight: 3, tier: 1, maxConnections: 9, state: "ready" });
 
 describe("discovery", () => {
   test("addresses are there at once, without asking anybody", () => {
     const { discovery, resolver } = setUp();
     discovery.setPool("app", [name("10.0.0.1:80"), name("[::1]:81")]);
     expect(discovery.endpoints("app")).toEqual([
-      { id: "10.0.0.1:80", host: "10.0.0.1", port: 80, name: "10.0.0.1", weight: 3, tier: 1, maxConnections: 9 },
-      { id: "[::1]:81", host: "::1", port: 81, name: "::1", weight: 3, tier: 1, maxConnections: 9 },
+      {
+        id: "10.0.0.1:80",
+        host: "10.0.0.1",
+        port: 80,
+        name: "10.0.0.1",
+        weight: 3,
+        tier: 1,
+        maxConnections: 9,
+        state: "ready",
+      },
+      { id: "[::1]:81", host: "::1", port: 81, name: "::1", weight: 3, tier: 1, maxConnections: 9, state: "ready" },
     ]);
     expect(resolver.queries).toBe(0);
   });
@@ -146,7 +155,7 @@ describe("discovery", () => {
       { host: "10.0.0.1", port: 8_001, priority: 20, weight: 5 },
       { host: "b", port: 8_002, priority: 10, weight: 0 },
     ];
-    discovery.setPool("app", [{ srv: "_http._tcp.app", weight: 1, tier: 0, maxConnections: 0 }]);
+    discovery.setPool("app", [{ srv: "_http._tcp.app", weight: 1, tier: 0, maxConnections: 0, state: "ready" }]);
     await settle();
     expect(discovery.endpoints("app").map(({ id, weight, tier }) => [id, weight, tier])).toEqual([
       ["10.0.0.1:8001", 5, 1],

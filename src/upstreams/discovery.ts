@@ -5,6 +5,7 @@
 import { formatAddress, parseAddress } from "../base/address.ts";
 import type { Timer, Timers } from "../base/clock.ts";
 import { parseIp } from "../base/ip.ts";
+import type { AdminState } from "./admin-state.ts";
 import type { EndpointConfig } from "./schema.ts";
 
 export interface Resolver {
@@ -29,6 +30,7 @@ export interface ResolvedEndpoint {
   readonly weight: number;
   readonly tier: number;
   readonly maxConnections: number;
+  readonly state: AdminState;
 }
 
 export interface DiscoveryOptions {
@@ -193,7 +195,8 @@ export class Discovery {
   }
 }
 
-function fixedEndpoint(config: EndpointConfig): ResolvedEndpoint | undefined {
+/** Undefined when its address has to be looked up. */
+export function fixedEndpoint(config: EndpointConfig): ResolvedEndpoint | undefined {
   const address = config.address === undefined ? undefined : parseAddress(config.address);
   if (address === undefined || parseIp(address.host) === undefined) return undefined;
   return endpointAt(address.host, address.port, address.host, config, config.weight, config.tier);
@@ -207,7 +210,8 @@ function endpointAt(
   weight: number,
   tier: number,
 ): ResolvedEndpoint {
-  return { id: formatAddress({ host, port }), host, port, name, weight, tier, maxConnections: config.maxConnections };
+  const { maxConnections, state } = config;
+  return { id: formatAddress({ host, port }), host, port, name, weight, tier, maxConnections, state };
 }
 
 /** In a fixed order, whatever order the name server gives: a turn of the order is not a change. */

@@ -31,9 +31,30 @@ test("what a dead worker held is given back", () => {
 
 test("a cleared row is as new", () => {
   const endpoints = table(2);
-  endpoints.setEligible(3, true);
+  endpoints.setHealthy(3, true);
   endpoints.setWeight(3, 5);
   endpoints.acquire(3, 1);
   endpoints.clearRow(3);
   expect([endpoints.isEligible(3), endpoints.weight(3), endpoints.inFlight(3)]).toEqual([false, 0, 0]);
+});
+
+test("every reason against an endpoint counts, whatever the order they come and go in", () => {
+  const endpoints = table(1);
+  const standing = () => [endpoints.isEligible(0), endpoints.keepsSessions(0), endpoints.isLeaving(0)];
+  expect(standing()).toEqual([false, false, false]);
+  endpoints.setHealthy(0, true);
+  expect(standing()).toEqual([true, true, false]);
+  endpoints.setState(0, "drain");
+  expect(standing()).toEqual([false, true, true]);
+  endpoints.setDrained(0);
+  expect(standing()).toEqual([false, false, true]);
+  endpoints.setState(0, "maintenance");
+  endpoints.setEjected(0, true);
+  endpoints.setState(0, "ready");
+  expect(standing()).toEqual([false, false, false]);
+  endpoints.setEjected(0, false);
+  expect(standing()).toEqual([true, true, false]);
+  endpoints.setState(0, "drain");
+  endpoints.setHealthy(0, false);
+  expect(standing()).toEqual([false, false, true]);
 });

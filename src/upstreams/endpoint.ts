@@ -69,9 +69,14 @@ export class Endpoint {
     return this.#table.isEligible(this.row) && (this.maxConnections === 0 || this.active < this.maxConnections);
   }
 
-  /** May be sent requests of sessions that it has, whether there is a place free now or not. */
+  /** May be sent requests of sessions that it has, also while it drains, and whether there is a place free now or not. */
   get acceptsSessions(): boolean {
-    return this.#table.isEligible(this.row);
+    return this.#table.keepsSessions(this.row);
+  }
+
+  /** As `full`, for what belongs to its sessions: also while it drains. */
+  get fullForSessions(): boolean {
+    return this.maxConnections > 0 && this.acceptsSessions && this.active >= this.maxConnections;
   }
 
   /** Counts one exchange in; false when another worker took the last place meanwhile. */

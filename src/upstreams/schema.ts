@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { byteSize, duration } from "../base/schema.ts";
 import { endpointTlsSchema } from "../tls/schema.ts";
+import { ADMIN_STATES } from "./admin-state.ts";
 
 const address = z
   .string()
@@ -35,6 +36,12 @@ const endpointObject = z.strictObject({
     .max(1_000_000)
     .default(0)
     .describe("Exchanges in flight on this endpoint at most, over all workers; 0 for no limit."),
+  state: z
+    .enum(ADMIN_STATES)
+    .default("ready")
+    .describe(
+      "`drain` begins nothing new on it and lets what is under way finish; `maintenance` leaves it alone altogether, without checks.",
+    ),
 });
 
 /** An endpoint as written; `config/` turns the short form (a plain address) into the long one. */

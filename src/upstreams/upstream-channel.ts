@@ -31,6 +31,8 @@ export interface Borrower {
   onUpstreamDrain(): void;
   /** The channel is gone. `clean`: the endpoint said that it has finished sending. */
   onUpstreamClosed(clean: boolean): void;
+  /** The endpoint is taken out of service and the time for what is under way is over: end it. */
+  onEndpointLeft(): void;
   /** The deadline that the borrower has set has passed. */
   onUpstreamDeadline(nowMs: number): void;
 }

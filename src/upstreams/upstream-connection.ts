@@ -69,6 +69,14 @@ export class UpstreamConnection extends DialedConnection implements UpstreamChan
     else if (this.state !== "connecting") this.close();
   }
 
+  /** Its endpoint is taken out of service. */
+  endpointLeft(): void {
+    const { borrower } = this;
+    if (this.state === "connecting") this.failConnecting("E_CONNECT_FAILED");
+    else if (borrower === undefined) this.close();
+    else borrower.onEndpointLeft();
+  }
+
   override onData(bytes: Buffer): void {
     // An endpoint that speaks without being asked cannot be trusted: its words would be taken for the next answer.
     if (this.borrower === undefined) this.close();

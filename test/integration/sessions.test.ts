@@ -410,6 +410,28 @@ test("a session waits for its own endpoint when that has no place free", async (
   expect(balancer.inFlight()).toBe(0);
 });
 
+test.each(["repin", "refuse"] as const)(
+  "a draining endpoint keeps its sessions until its time is over (%s)",
+  async (onFailure) => {
+    const endpoints = apps(2);
+    const sessions = { type: "header", name: "X-User", onFailure } as const;
+    const full = endpoints.map(({ address }) => ({ address, maxConnections: 1 }));
+    const balancer = use(startBalancer(configOf(endpoints, sessions, { endpoints: full })));
+    const user = { "X-User": "ann" };
+    const { app } = await askHttp1(balancer.port, user);
+    const row = endpoints.findIndex(({ name }) => name === app);
+    balancer.tables.endpoints.setState(row, "drain");
+    const answers = await Promise.all(Array.from({ length: 20 }, () => askHttp1(balancer.port, user)));
+    expect(answers.map((answer) => answer.app)).toEqual(new Array<string>(20).fill(app));
+    for (let round = 0; round < 4; round++) expect((await askHttp1(balancer.port)).app).not.toBe(app);
+    balancer.tables.endpoints.setDrained(row);
+    const after = await askHttp1(balancer.port, user);
+    if (onFailure === "repin") expect([after.status, after.app]).toEqual([200, `app-${1 - row}`]);
+    else expect([after.status, after.app]).toEqual([503, expect.stringContaining("E_SESSION_ENDPOINT")]);
+    expect(balancer.inFlight()).toBe(0);
+  },
+);
+
 test("an endpoint of weight 0 keeps the sessions that it has, and gets no new ones", async () => {
   const endpoints = apps(2);
   const sessions = { type: "cookie", secret: SECRET } as const;

@@ -6,12 +6,12 @@ import { eventually, freePort, RunningProgram, temporaryFolder } from "./process
 /** An endpoint that answers every request with its name; stays at its port over restarts. */
 export class NginxEndpoint {
   readonly port: number;
-  readonly #folder = temporaryFolder();
+  readonly folder = temporaryFolder();
   #program: RunningProgram | undefined;
 
   constructor(port: number, name: string) {
     this.port = port;
-    writeFileSync(join(this.#folder, "nginx.conf"), nginxConfig(this.#folder, port, name));
+    writeFileSync(join(this.folder, "nginx.conf"), nginxConfig(this.folder, port, name));
   }
 
   get address(): string {
@@ -20,7 +20,7 @@ export class NginxEndpoint {
 
   async start(): Promise<void> {
     const { PATH = "" } = process.env;
-    const command = ["nginx", "-p", this.#folder, "-e", "stderr", "-c", join(this.#folder, "nginx.conf")];
+    const command = ["nginx", "-p", this.folder, "-e", "stderr", "-c", join(this.folder, "nginx.conf")];
     const program = new RunningProgram(command, { environment: { PATH: `${PATH}:/usr/sbin` } });
     this.#program = program;
     const answers = () =>

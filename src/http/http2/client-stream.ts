@@ -135,12 +135,9 @@ export class ClientStream implements ClientSide, Deadline {
     return this.#upload?.takeOwed() ?? 0;
   }
 
-  /** There is no time left: both sides of a tunnel are told why. */
+  /** There is no time left. */
   closeNow(): void {
-    const goodbye = this.#tunnel?.goodbye(this.#exchange?.attempt, this.#connection.context.random);
-    if (goodbye === undefined || this.#data.isWaiting || !maySend(this.state)) return;
-    this.#data.send(goodbye, 0, goodbye.length);
-    if (!this.#data.isWaiting) this.#connection.output.endStream(this.id);
+    if (this.sayGoodbye() && !this.#data.isWaiting) this.#connection.output.endStream(this.id);
   }
 
   get protocol(): string {
@@ -220,6 +217,13 @@ export class ClientStream implements ClientSide, Deadline {
     if (this.#exchange !== undefined) this.#exchange.status = status;
     this.#connection.output.ownHead(this.id, status, `${ownLines(this.#connection, false)}content-length: 0\r\n`, true);
     this.state = afterWeEnded(this.state);
+  }
+
+  sayGoodbye(): boolean {
+    const goodbye = this.#tunnel?.goodbye(this.#exchange?.attempt, this.#connection.context.random);
+    if (goodbye === undefined || !maySend(this.state)) return false;
+    this.sendBody(goodbye, 0, goodbye.length);
+    return true;
   }
 
   answered(): void {

@@ -192,6 +192,38 @@ describe("connections that end", () => {
     await until(() => borrower.closed === true && script.goodbye() === 0, "the answer");
     expect(sweep.size).toBe(0);
   });
+  test("the endpoint drains and comes back: then connections are kept again", async () => {
+    const { begin, connections, accepted, borrower, socket, script } = await served();
+    let leaving = true;
+    connections.isLeaving = () => leaving;
+    connections.closeIdle();
+    socket.write(script.headers(1, OK, true));
+    await until(() => borrower.closed === true && script.goodbye() === 0, "the answer, then GOAWAY");
+    leaving = false;
+    const first = begin();
+    await until(() => accepted.length === 2 && requests(accepted[1] as Accepted) === 1, "another connection");
+    const { socket: another, script: next } = accepted[1] as Accepted;
+    another.write(next.headers(1, OK, true));
+    await until(() => first.closed === true, "its answer");
+    begin();
+    await until(() => requests(accepted[1] as Accepted) === 2, "a second exchange on it");
+    expect(accepted.length).toBe(2);
+  });
+  test("the endpoint is out of service: exchanges are told, streams are reset, GOAWAY", async () => {
+    const { connections, borrower, script, sweep, open } = await served();
+    connections.closeAll();
+    expect(borrower.left).toBe(true);
+    await until(() => script.of(FRAME.rstStream).length === 1 && script.goodbye() === 0, "RST_STREAM and GOAWAY");
+    expect([sweep.size, open()]).toEqual([0, 0]);
+  });
+  test("out of service while it is being made: those that wait for it are told", async () => {
+    const { port, accepted } = listen(undefined);
+    const { begin, connections, sweep } = setUp(port);
+    const borrower = begin();
+    await until(() => accepted.length === 1, "a connection");
+    connections.closeAll();
+    expect([borrower.failed, sweep.size]).toEqual(["E_CONNECT_FAILED", 0]);
+  });
   test("the endpoint dies with many exchanges on it", async () => {
     const { begin, socket, sweep, open, borrower, script } = await served();
     const others = Array.from({ length: 20 }, begin);

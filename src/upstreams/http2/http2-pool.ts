@@ -19,7 +19,6 @@ export class Http2Pool implements ChannelSource, Http2Home, StreamKeeper {
   readonly #waiting = new Map<Http2Upstream, UpstreamStream[]>();
   /** Streams that a new connection will take, as far as is known. */
   #expected = MAX_WAITING;
-  #retired = false;
 
   /** `connections` has the settings, and says when the endpoint is no longer used. `cells`: see ConnectionPool. */
   constructor(connections: ConnectionPool, cells: number, context: ConnectionPoolContext) {
@@ -27,6 +26,7 @@ export class Http2Pool implements ChannelSource, Http2Home, StreamKeeper {
     this.#cells = cells;
     this.#context = context;
     connections.onRetire = () => this.#retire();
+    connections.onCloseAll = () => this.#closeAll();
   }
 
   get maxResponseHead(): number {
@@ -87,7 +87,7 @@ export class Http2Pool implements ChannelSource, Http2Home, StreamKeeper {
       // It takes none at all: another connection would be the same.
       else stream.fail("E_UPSTREAM_REFUSED");
     }
-    if (this.#retired) upstream.retire();
+    if (this.#connections.keepsNothing) upstream.retire();
   }
 
   upstreamFailed(upstream: Http2Upstream, code: ErrorCode): void {
@@ -133,8 +133,15 @@ export class Http2Pool implements ChannelSource, Http2Home, StreamKeeper {
     dial(upstream, this.#connections.target);
   }
 
+  #closeAll(): void {
+    for (const upstream of [...this.#waiting.keys()]) {
+      upstream.failConnecting("E_CONNECT_FAILED");
+      upstream.abort();
+    }
+    for (const upstream of [...this.#upstreams]) upstream.endpointLeft();
+  }
+
   #retire(): void {
-    this.#retired = true;
     for (const upstream of [...this.#upstreams]) upstream.retire();
   }
 }

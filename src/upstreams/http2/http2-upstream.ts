@@ -85,6 +85,13 @@ export class Http2Upstream extends DialedConnection implements FramesHome, Strea
     if (this.#streams.size === 0) this.#goodbye(H2_ERROR.noError);
   }
 
+  /** The endpoint is out of service: ends all streams (RST_STREAM), then the connection (GOAWAY). */
+  endpointLeft(): void {
+    this.#leaving = true;
+    for (const stream of this.#streams.all()) stream.endpointLeft();
+    this.#goodbye(H2_ERROR.noError);
+  }
+
   // ---- Connecting
 
   override opened(protocol: string): void {

@@ -189,6 +189,7 @@ export class FakeBorrower implements Borrower {
   closed: boolean | undefined;
   drains = 0;
   deadlines = 0;
+  left = false;
   onData: (() => void) | undefined;
   readonly #request: string;
 
@@ -238,5 +239,11 @@ export class FakeBorrower implements Borrower {
 
   onUpstreamDeadline(): void {
     this.deadlines++;
+  }
+
+  /** As an exchange does, it lets go of the channel. */
+  onEndpointLeft(): void {
+    this.left = true;
+    this.release(false, 0);
   }
 }

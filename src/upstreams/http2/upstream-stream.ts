@@ -259,6 +259,10 @@ export class UpstreamStream implements UpstreamChannel, Deadline {
     return true;
   }
 
+  endpointLeft(): void {
+    this.#borrower?.onEndpointLeft();
+  }
+
   /** It was reset, or its connection is gone. */
   onReset(): void {
     this.#answerEnded = true;

@@ -1,0 +1,94 @@
+/** What the admin API says and takes, in JSON. Times are ISO 8601 in UTC. */
+import type { HealthStatus } from "../health/health-state.ts";
+import type { EvenkeelEvent } from "../observability/event-log.ts";
+import type { AdminState } from "../upstreams/admin-state.ts";
+
+export type { EvenkeelEvent } from "../observability/event-log.ts";
+
+/** GET /api/pools: a list of these. */
+export interface PoolSummary {
+  readonly name: string;
+  readonly algorithm: string;
+  readonly endpointCount: number;
+  /** Endpoints that may be picked now. */
+  readonly usable: number;
+  readonly inFlight: number;
+  /** Exchanges that wait for an endpoint. */
+  readonly waiting: number;
+}
+
+/** GET /api/pools/NAME */
+export interface PoolView extends PoolSummary {
+  readonly endpoints: readonly EndpointView[];
+}
+
+/** GET, PUT and PATCH /api/pools/NAME/endpoints/ADDRESS */
+export interface EndpointView {
+  readonly pool: string;
+  /** IP address and port, `10.0.0.1:80` or `[::1]:80`: what it is called in paths. */
+  readonly endpoint: string;
+  readonly state: AdminState;
+  readonly health: HealthStatus | "unchecked";
+  /** May be picked now. */
+  readonly usable: boolean;
+  /** Why it is usable or not. */
+  readonly reason: string;
+  /** Since when that has been so. */
+  readonly since: string;
+  readonly weight: number;
+  /** Less than `weight` while it warms up. */
+  readonly effectiveWeight: number;
+  readonly tier: number;
+  /** 0 for no limit. */
+  readonly maxConnections: number;
+  readonly inFlight: number;
+  /** Exchanges and connections that were begun on it, since the program started. */
+  readonly requests: number;
+  readonly failures: number;
+  /** Where it comes from: the configuration, or an operator. */
+  readonly origin: "configuration" | "operator";
+  /** Milliseconds that it may still drain; null when it does not. */
+  readonly drainLeftMs: number | null;
+  /** The last health checks, the oldest first. */
+  readonly checks: readonly CheckView[];
+  /** The last changes, the oldest first. */
+  readonly changes: readonly EvenkeelEvent[];
+}
+
+export interface CheckView {
+  readonly time: string;
+  readonly passed: boolean;
+  /** Why it failed; "" when it passed. */
+  readonly reason: string;
+  readonly latencyMs: number;
+}
+
+/** Body of PUT and PATCH /api/pools/NAME/endpoints/ADDRESS */
+export interface EndpointChangeRequest {
+  readonly state?: AdminState | undefined;
+  readonly weight?: number | undefined;
+}
+
+/** Body of POST /api/pools/NAME/endpoints */
+export interface EndpointAddRequest extends EndpointChangeRequest {
+  /** IP address and port. */
+  readonly address: string;
+  readonly tier?: number | undefined;
+  readonly maxConnections?: number | undefined;
+}
+
+/** GET /api/version */
+export interface VersionView {
+  readonly version: string;
+  readonly pid: number;
+  /** Grows with every configuration that is tried. */
+  readonly generation: number;
+  readonly workers: number;
+}
+
+/** Every refusal (RFC 9457), as application/problem+json. */
+export interface ProblemView {
+  readonly status: number;
+  readonly title: string;
+  readonly detail: string;
+}

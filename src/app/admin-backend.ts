@@ -1,0 +1,155 @@
+/** What the admin API shows and changes, taken from the supervisor. */
+import type { ApiBackend } from "../admin/api.ts";
+import type {
+  EndpointAddRequest,
+  EndpointChangeRequest,
+  EndpointView,
+  PoolSummary,
+  PoolView,
+  VersionView,
+} from "../admin/api-types.ts";
+import { EventStreams } from "../admin/event-stream.ts";
+import type { Clock, Timers } from "../base/clock.ts";
+import { EvenkeelError } from "../base/errors.ts";
+import { ENDPOINT, POOL } from "../observability/metrics-table.ts";
+import type { EndpointConfig } from "../upstreams/schema.ts";
+import { endpointSchema } from "../upstreams/schema.ts";
+import { EndpointRegistry } from "./endpoint-registry.ts";
+import type { EndpointStatus } from "./endpoint-status.ts";
+import { shownConfig } from "./shown-config.ts";
+import type { Supervisor } from "./supervisor.ts";
+import { VERSION } from "./version.ts";
+
+/** Checks and changes that are shown of an endpoint. */
+const HISTORY = 20;
+
+export class AdminBackend implements ApiBackend {
+  readonly events: EventStreams;
+  readonly #supervisor: Supervisor;
+  readonly #clock: Clock;
+  readonly #outside: () => ReadonlyMap<string, string>;
+
+  /** `outside`: what came from the environment and from files, with what stands for it in the configuration. */
+  constructor(supervisor: Supervisor, clock: Clock, timers: Timers, outside: () => ReadonlyMap<string, string>) {
+    this.#supervisor = supervisor;
+    this.#clock = clock;
+    this.#outside = outside;
+    this.events = new EventStreams(supervisor.events, timers);
+  }
+
+  get token(): string | undefined {
+    const admin = this.#supervisor.config?.admin;
+    return admin === undefined || admin === false ? undefined : admin.token;
+  }
+
+  version(): VersionView {
+    const { generation, links } = this.#supervisor;
+    return { version: VERSION, pid: process.pid, generation, workers: links.length };
+  }
+
+  config(): unknown {
+    return shownConfig(this.#supervisor.config, this.#outside());
+  }
+
+  pools(): PoolSummary[] {
+    return Object.keys(this.#supervisor.config?.pools ?? {}).map((name) => {
+      const { endpoints: _endpoints, ...summary } = this.pool(name) as PoolView;
+      return summary;
+    });
+  }
+
+  pool(name: string): PoolView | undefined {
+    const { config, endpoints, rows, tables } = this.#supervisor;
+    if (config === undefined || !Object.hasOwn(config.pools, name)) return undefined;
+    const views = endpoints.list(name).map((status) => this.#view(status));
+    const row = rows.pool.get(name);
+    return {
+      name,
+      algorithm: config.pools[name]?.balance.algorithm ?? "",
+      endpointCount: views.length,
+      usable: views.filter(({ usable }) => usable).length,
+      inFlight: views.reduce((sum, { inFlight }) => sum + inFlight, 0),
+      waiting: row === undefined ? 0 : tables.metrics.read("pool", row, POOL.waiting),
+      endpoints: views,
+    };
+  }
+
+  endpoint(pool: string, id: string): EndpointView | undefined {
+    const wanted = EndpointRegistry.idOf(id);
+    const status = this.#supervisor.endpoints.list(pool).find((known) => known.id === wanted);
+    return status === undefined ? undefined : this.#view(status);
+  }
+
+  change(pool: string, id: string, change: EndpointChangeRequest): string {
+    return this.#supervisor.endpoints.change(pool, id, change) ? "" : `pool ${pool} has no endpoint ${id}`;
+  }
+
+  add(pool: string, request: EndpointAddRequest): { problem: string; id: string } {
+    const endpoint = endpointSchema.parse(withoutUndefined(request)) as EndpointConfig;
+    try {
+      const problem = this.#supervisor.endpoints.add(pool, endpoint);
+      return { problem, id: EndpointRegistry.idOf(request.address) };
+    } catch (error) {
+      if (!(error instanceof EvenkeelError)) throw error;
+      return { problem: error.message, id: "" };
+    }
+  }
+
+  remove(pool: string, id: string): string {
+    return this.#supervisor.endpoints.remove(pool, id) ? "" : `pool ${pool} has no endpoint ${id}`;
+  }
+
+  #view(status: EndpointStatus): EndpointView {
+    const { pool, id, row, state, weight, warmth, drainLeftMs, checks } = status;
+    const { endpoints, metrics } = this.#supervisor.tables;
+    const { reason, sinceMs, usable } = this.#standing(status);
+    return {
+      pool,
+      endpoint: id,
+      state,
+      health: state === "maintenance" || status.reason === "not checked" ? "unchecked" : status.status,
+      usable,
+      reason,
+      since: this.#time(sinceMs),
+      weight,
+      effectiveWeight: Math.round(weight * warmth * 100) / 100,
+      tier: status.tier,
+      maxConnections: status.maxConnections,
+      inFlight: endpoints.inFlight(row),
+      requests: metrics.read("endpoint", row, ENDPOINT.attempts),
+      failures: metrics.read("endpoint", row, ENDPOINT.failures),
+      origin: status.added ? "operator" : "configuration",
+      drainLeftMs: drainLeftMs === undefined ? null : Math.round(drainLeftMs),
+      checks: checks.slice(-HISTORY).map(({ atMs, passed, reason: why, latencyMs }) => {
+        return { time: this.#time(atMs), passed, reason: why, latencyMs: Math.round(latencyMs * 10) / 10 };
+      }),
+      changes: this.#supervisor.events.of(pool, id).slice(-HISTORY),
+    };
+  }
+
+  /** Whether it may be picked, and of all reasons the one to look at first. */
+  #standing({ row, state, status, reason, sinceMs, stateSinceMs, weight, drainLeftMs }: EndpointStatus): {
+    usable: boolean;
+    reason: string;
+    sinceMs: number;
+  } {
+    const { endpoints } = this.#supervisor.tables;
+    if (state === "maintenance") return { usable: false, reason: "in maintenance", sinceMs: stateSinceMs };
+    if (status !== "healthy") return { usable: false, reason, sinceMs };
+    if (state === "drain") {
+      const why = drainLeftMs === 0 ? "drained: its time is over" : "draining";
+      return { usable: false, reason: why, sinceMs: stateSinceMs };
+    }
+    if (endpoints.isEjected(row)) return { usable: false, reason: "ejected: it failed too often", sinceMs };
+    if (weight === 0) return { usable: false, reason: "its weight is 0", sinceMs };
+    return { usable: endpoints.isEligible(row), reason, sinceMs };
+  }
+
+  #time(atMs: number): string {
+    return new Date(this.#clock.wallNow() - (this.#clock.now() - atMs)).toISOString();
+  }
+}
+
+function withoutUndefined(request: EndpointAddRequest): object {
+  return Object.fromEntries(Object.entries(request).filter(([, value]) => value !== undefined));
+}
