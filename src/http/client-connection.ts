@@ -49,6 +49,7 @@ type State = "reading" | "exchange" | "tunnel" | "lingering";
 
 export class ClientConnection extends Connection implements ClientSide {
   readonly origin: Origin;
+  readonly protocol = undefined;
   readonly #context: HttpContext;
   readonly #listener: ListenerState;
   #state: State = "reading";
@@ -82,10 +83,6 @@ export class ClientConnection extends Connection implements ClientSide {
 
   get ip(): string {
     return this.origin.clientIp;
-  }
-
-  get protocol(): undefined {
-    return undefined;
   }
 
   get isIdle(): boolean {
@@ -161,10 +158,8 @@ export class ClientConnection extends Connection implements ClientSide {
 
   /** There is no time left: both sides of a WebSocket are told why, where that is possible. */
   closeNow(): void {
-    const goodbye = this.#webSocket?.closeForEndpoint(this.#context.random);
-    if (goodbye !== undefined) this.#exchange?.attempt?.onRequestBody(goodbye, 0, goodbye.length);
-    const farewell = this.congested ? undefined : this.#webSocket?.closeForClient();
-    if (farewell !== undefined) this.send(farewell, 0, farewell.length, false);
+    const goodbye = this.#webSocket?.goodbye(this.#exchange?.attempt, this.#context.random);
+    if (goodbye !== undefined && !this.congested) this.send(goodbye, 0, goodbye.length, false);
     this.close();
   }
 
@@ -429,14 +424,10 @@ export class ClientConnection extends Connection implements ClientSide {
   }
 
   resumeBody(): void {
-    if (this.#state === "tunnel") this.#passWaitingOn();
+    // What the client sent behind its upgrade request belongs to the new protocol.
+    const behind = this.#state === "tunnel" ? this.#received.take() : undefined;
+    if (behind !== undefined) this.#passOn(behind);
     if (this.#received.bytes === undefined) this.#resumeReading();
-  }
-
-  /** What the client sent behind its upgrade request belongs to the new protocol. */
-  #passWaitingOn(): void {
-    const received = this.#received.take();
-    if (received !== undefined) this.#passOn(received);
   }
 
   #passOn(bytes: Buffer): void {

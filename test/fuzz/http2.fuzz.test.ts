@@ -202,6 +202,10 @@ interface Told {
   readonly data: string;
 }
 
+function sorted(fields: readonly Pair[]): Pair[] {
+  return [...fields].sort((a, b) => a.join().localeCompare(b.join()));
+}
+
 /** What the endpoint must have got for `asked`. */
 function expected(asked: Request, number: number): Told {
   const cookies: Pair[] = asked.cookies.length === 0 ? [] : [["cookie", asked.cookies.join("; ")]];
@@ -211,7 +215,7 @@ function expected(asked: Request, number: number): Told {
     method: asked.method,
     target: asked.path,
     host: `n${number}.example`,
-    fields: fields.sort(),
+    fields: sorted(fields),
     data: (asked.body ?? []).map(({ text }) => text).join(""),
   };
 }
@@ -222,7 +226,7 @@ function told(message: ReferenceMessage): Told {
     method: message.method,
     target: message.target,
     host: headers.find(([name]) => name === "host")?.[1] ?? "",
-    fields: headers.filter(([name]) => !ADDED.test(name) && name !== "host" && name !== "transfer-encoding").sort(),
+    fields: sorted(headers.filter(([name]) => !ADDED.test(name) && name !== "host" && name !== "transfer-encoding")),
     data: message.data,
   };
 }
