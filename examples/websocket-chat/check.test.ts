@@ -84,10 +84,10 @@ else {
   test("a server stops: its visitors come back by themselves, to the other", async () => {
     const pages = [await openPage(), await openPage()];
     await example.stopServer("chat-2");
-    for (const page of pages) {
+    for (const [index, page] of pages.entries()) {
       await page.locator("#state", { hasText: "connected to chat-1" }).waitFor();
-      await say(page, "still here");
-      await reads(page, "still here");
+      await say(page, `page ${index} is back`);
+      await reads(page, `page ${index} is back`);
     }
     await Promise.all(pages.map((page) => page.close()));
   }, 60_000);

@@ -42,6 +42,7 @@ type State = "reading" | "exchange" | "tunnel" | "lingering";
 
 export class ClientConnection extends AnsweringConnection implements ClientSide {
   readonly origin: Origin;
+  readonly protocol = undefined;
   readonly #listener: ListenerState;
   #state: State = "reading";
   #requests = 0;
@@ -70,10 +71,6 @@ export class ClientConnection extends AnsweringConnection implements ClientSide 
 
   get ip(): string {
     return this.origin.clientIp;
-  }
-
-  get protocol(): undefined {
-    return undefined;
   }
 
   get isIdle(): boolean {
@@ -325,10 +322,7 @@ export class ClientConnection extends AnsweringConnection implements ClientSide 
   }
 
   sayGoodbye(): boolean {
-    const { webSocket } = this;
-    const forEndpoint = webSocket?.closeForEndpoint(this.context.random);
-    if (forEndpoint !== undefined) this.#exchange?.attempt?.onRequestBody(forEndpoint, 0, forEndpoint.length);
-    const forClient = webSocket?.closeForClient();
+    const forClient = this.webSocket?.goodbye(this.#exchange?.attempt, this.context.random);
     if (forClient === undefined) return false;
     this.sendBody(forClient, 0, forClient.length);
     return true;
@@ -368,14 +362,10 @@ export class ClientConnection extends AnsweringConnection implements ClientSide 
   }
 
   resumeBody(): void {
-    if (this.#state === "tunnel") this.#passWaitingOn();
+    // What the client sent behind its upgrade request belongs to the new protocol.
+    const behind = this.#state === "tunnel" ? this.#received.take() : undefined;
+    if (behind !== undefined) this.#passOn(behind);
     if (this.#received.bytes === undefined) this.#resumeReading();
-  }
-
-  /** What the client sent behind its upgrade request belongs to the new protocol. */
-  #passWaitingOn(): void {
-    const received = this.#received.take();
-    if (received !== undefined) this.#passOn(received);
   }
 
   #passOn(bytes: Buffer): void {

@@ -5,6 +5,7 @@
 import type { Random } from "../base/random.ts";
 import type { Head } from "../protocols/http1/head.ts";
 import { FrameTracker } from "../protocols/websocket/frame-tracker.ts";
+import type { RunningAttempt } from "./exchange.ts";
 
 const FINAL_CLOSE = 0x88;
 const MASKED = 0x80;
@@ -21,6 +22,13 @@ export class WebSocketTunnel {
 
   fromEndpoint(bytes: Buffer, start: number, end: number): void {
     this.#toClient.consume(bytes, start, end);
+  }
+
+  /** Tells the endpoint that we leave; returns how the client is told, where that is possible. */
+  goodbye(attempt: RunningAttempt | undefined, random: Random): Buffer | undefined {
+    const forEndpoint = this.closeForEndpoint(random);
+    if (forEndpoint !== undefined) attempt?.onRequestBody(forEndpoint, 0, forEndpoint.length);
+    return this.closeForClient();
   }
 
   /** The Close frame for the client; undefined where it could only do harm. */

@@ -54,16 +54,17 @@ export async function startProcess(
       rmSync(folder, { recursive: true, force: true });
     },
   };
-  if (!(await isServing(port, () => child.exitCode === null))) {
+  const url = `${"tls" in listener ? "https" : "http"}://127.0.0.1:${port}/`;
+  if (!(await isServing(url, () => child.exitCode === null))) {
     await running.stop();
     throw new Error(`evenkeel did not begin to serve on port ${port}`);
   }
   return running;
 }
 
-async function isServing(port: number, isAlive: () => boolean): Promise<boolean> {
+async function isServing(url: string, isAlive: () => boolean): Promise<boolean> {
   for (let waitedMs = 0; waitedMs < READY_WITHIN_MS && isAlive(); waitedMs += 50) {
-    const answer = await fetch(`http://127.0.0.1:${port}/`).catch(() => undefined);
+    const answer = await fetch(url, { tls: { rejectUnauthorized: false } }).catch(() => undefined);
     await answer?.text();
     if (answer?.ok === true) return true;
     await Bun.sleep(50);

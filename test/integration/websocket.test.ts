@@ -1,6 +1,7 @@
 /** WebSockets with `ws` on both ends: over HTTP/1.1 and over streams of HTTP/2 (RFC 8441), in the clear and over TLS. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import type { ConfigInput } from "../../src/config/schema.ts";
+import { startProcess } from "../attacks/process.ts";
 import { type Balancer, startBalancer } from "../support/balancer.ts";
 import { type NodeEndpoint, node, runNode, startNode, startNodeEndpoint } from "../support/node-peer.ts";
 import { startRawEndpoint } from "../support/raw-endpoint.ts";
@@ -28,7 +29,7 @@ function suite({ version, scheme, tls }: (typeof WAYS)[number]): void {
   let stopped = false;
   /** Knows no WebSockets: answers with the status that the path asks for. */
   const plain = startRawEndpoint((socket, _all, piece) => {
-    const status = /^GET \/plain\/(\d+)/.exec(piece)?.[1];
+    const status = /^GET \/plain\/(\d+)/.exec(piece)?.[1] ?? "200";
     socket.write(`HTTP/1.1 ${status} Answer\r\n${status === "204" ? "" : "Content-Length: 0\r\n"}\r\n`);
   });
 
@@ -142,4 +143,23 @@ function suite({ version, scheme, tls }: (typeof WAYS)[number]): void {
     }
     throw new Error("the endpoint was not told");
   });
+
+  test("a real process that stops says so, too", async () => {
+    const running = await startProcess([plain.address], tls as object, {
+      workers: 1,
+      shutdown: { drainTimeout: "300ms" },
+      pools: { app: { endpoints: [plain.address] }, sockets: { endpoints: [endpoint.address] } },
+      routes: [{ match: { path: "/ws" }, pool: "sockets" }],
+    });
+    const url = `${scheme}://127.0.0.1:${running.port}`;
+    const { begun, result } = startNode<Farewell>("websocket-scenarios.mjs", "stay", version, url);
+    await begun;
+    await running.stop();
+    expect(await result).toEqual({ echoed: true, code: 1_001, reason: "" });
+    for (let look = 0; look < 100; look++) {
+      if ((await endpoint.events()).includes("close 1001 ")) return;
+      await Bun.sleep(10);
+    }
+    throw new Error("the endpoint was not told");
+  }, 30_000);
 }

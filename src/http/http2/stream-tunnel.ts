@@ -50,8 +50,6 @@ export class StreamTunnel {
 
   /** Tells the endpoint that we leave; returns how the client is told, where that is possible. */
   goodbye(attempt: RunningAttempt | undefined, random: Random): Buffer | undefined {
-    const forEndpoint = this.#webSocket?.closeForEndpoint(random);
-    if (forEndpoint !== undefined) attempt?.onRequestBody(forEndpoint, 0, forEndpoint.length);
-    return this.#webSocket?.closeForClient();
+    return this.#webSocket?.goodbye(attempt, random);
   }
 }
