@@ -16,6 +16,7 @@ import { AccessLog } from "../observability/access-log.ts";
 import type { Log } from "../observability/log.ts";
 import { type MetricsTable, MetricsWriter, POOL } from "../observability/metrics-table.ts";
 import { EMPTY_VIEW, type Pool, type PoolView } from "../pools/pool.ts";
+import type { PoolRetry } from "../pools/pool-retry.ts";
 import type { PoolConfig } from "../pools/schema.ts";
 import { WaitQueue } from "../pools/wait-queue.ts";
 import type { TcpSnapshot } from "../tcp/snapshot.ts";
@@ -34,6 +35,8 @@ import { buildSnapshots } from "./build-snapshot.ts";
 import { buildTcpSnapshots } from "./build-tcp.ts";
 import { buildUdpSnapshots } from "./build-udp.ts";
 import type { DataPath, WorkerUpdate } from "./data-path.ts";
+import { PoolPolicies } from "./pool-policies.ts";
+import type { ResilienceMemory } from "./resilience-memory.ts";
 
 const WRITER_BYTES = 524_288;
 const LOG_FLUSH_INTERVAL_MS = 200;
@@ -42,6 +45,7 @@ export interface DataPathOptions {
   readonly worker: number;
   readonly endpointTable: EndpointTable;
   readonly metrics: MetricsTable;
+  readonly resilience: ResilienceMemory;
   readonly counters: SharedCounters;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -72,7 +76,9 @@ interface Snapshots {
 type RunningListener = HttpListener | TcpListener | UdpListener;
 
 interface PoolInUse extends Pool {
-  retryAttempts: number;
+  /** In the metrics and the shared counts. */
+  readonly row: number;
+  retry: PoolRetry;
   key: Pool["key"];
   config: PoolConfig;
   tls: EndpointTls | undefined;
@@ -83,6 +89,7 @@ interface PoolInUse extends Pool {
 class WorkerDataPath implements DataPath {
   readonly #options: DataPathOptions;
   readonly #context: HttpContext;
+  readonly #policies: PoolPolicies;
   readonly #logTimer: { stop(): void };
   #pools = new Map<string, PoolInUse>();
   #listeners = new Map<string, RunningListener>();
@@ -95,8 +102,10 @@ class WorkerDataPath implements DataPath {
   constructor(options: DataPathOptions) {
     this.#options = options;
     const { clock, timers, random, log } = options;
+    this.#policies = new PoolPolicies(options.resilience, options.worker);
     this.#context = {
       clock,
+      timers,
       random,
       log,
       metrics: options.metrics.writer(options.worker),
@@ -246,11 +255,15 @@ class WorkerDataPath implements DataPath {
   #poolFor(name: string, config: PoolConfig, update: WorkerUpdate): PoolInUse {
     const known = this.#pools.get(name);
     if (known !== undefined) return known;
-    const cells = MetricsWriter.rowStart("pool", update.rows.pools[name] ?? 0);
+    const row = update.rows.pools[name] ?? 0;
+    const cells = MetricsWriter.rowStart("pool", row);
     const { clock, timers } = this.#options;
     const onLength = (change: number): void => this.#context.metrics.add(cells + POOL.waiting, change);
     const queue = new WaitQueue(config.queue.size, config.queue.timeout, clock, timers, onLength);
-    return { name, view: EMPTY_VIEW, key: undefined, queue, retryAttempts: 0, cells, config, tls: undefined, wire: "" };
+    const retry = this.#policies.retry(row, config, () => pool);
+    const nothing = { view: EMPTY_VIEW, key: undefined, tls: undefined, wire: "" };
+    const pool: PoolInUse = { name, row, ...nothing, queue, retry, cells, config };
+    return pool;
   }
 
   #applyPool(name: string, pool: PoolInUse, { update, endpointTls }: Prepared): void {
@@ -265,7 +278,7 @@ class WorkerDataPath implements DataPath {
       pool.view = EMPTY_VIEW;
     }
     pool.config = config;
-    pool.retryAttempts = config.retry.attempts;
+    pool.retry = this.#policies.retry(pool.row, config, () => pool);
     pool.key = isKeyed(config) ? (config.key ?? "clientIp") : undefined;
     pool.queue.configure(config.queue.size, config.queue.timeout);
     this.#applyEndpoints(pool, update.endpoints[name] ?? []);

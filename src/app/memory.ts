@@ -4,10 +4,12 @@ import { SharedCounters } from "../base/shared-counters.ts";
 import { localRegion, openSharedRegion, type Region, subregion } from "../base/shared-memory.ts";
 import { MetricsTable } from "../observability/metrics-table.ts";
 import { EndpointTable } from "../upstreams/endpoint-table.ts";
+import { ResilienceMemory } from "./resilience-memory.ts";
 
 export interface SharedTables {
   readonly endpoints: EndpointTable;
   readonly metrics: MetricsTable;
+  readonly resilience: ResilienceMemory;
   /** Counts connections on behalf of one worker; the supervisor uses it to take back what a dead one counted. */
   counters(worker: number): SharedCounters;
 }
@@ -38,16 +40,25 @@ export function privateMemory(): SharedTables {
 }
 
 function totalBytes(workers: number): number {
-  return EndpointTable.bytes(workers) + MetricsTable.bytes(workers) + SharedCounters.bytes(workers);
+  return (
+    EndpointTable.bytes(workers) +
+    MetricsTable.bytes(workers) +
+    SharedCounters.bytes(workers) +
+    ResilienceMemory.bytes(workers)
+  );
 }
 
 function divide(region: Region, workers: number): SharedTables {
   const endpointBytes = EndpointTable.bytes(workers);
   const metricsBytes = MetricsTable.bytes(workers);
-  const countersRegion = subregion(region, endpointBytes + metricsBytes, SharedCounters.bytes(workers));
+  const counterBytes = SharedCounters.bytes(workers);
+  const countersRegion = subregion(region, endpointBytes + metricsBytes, counterBytes);
+  const resilienceBytes = ResilienceMemory.bytes(workers);
+  const resilienceRegion = subregion(region, endpointBytes + metricsBytes + counterBytes, resilienceBytes);
   return {
     endpoints: new EndpointTable(subregion(region, 0, endpointBytes), workers),
     metrics: new MetricsTable(subregion(region, endpointBytes, metricsBytes), workers),
+    resilience: new ResilienceMemory(resilienceRegion, workers),
     counters: (worker) => new SharedCounters(countersRegion, workers, worker),
   };
 }

@@ -184,9 +184,19 @@ export class Supervisor {
     const { workers, clock, timers, random, log, workerCommand } = this.#options;
     const now = (): number => clock.now();
     if (workers === 0) {
-      const { endpoints: endpointTable, metrics, counters } = this.tables;
+      const { endpoints: endpointTable, metrics, resilience, counters } = this.tables;
       return localLink(
-        createDataPath({ worker, endpointTable, metrics, counters: counters(0), clock, timers, random, log }),
+        createDataPath({
+          worker,
+          endpointTable,
+          metrics,
+          resilience,
+          counters: counters(0),
+          clock,
+          timers,
+          random,
+          log,
+        }),
         now,
       );
     }
@@ -252,6 +262,7 @@ export class Supervisor {
     this.tables.endpoints.releaseWorker(worker);
     this.tables.metrics.resetGauges(worker);
     this.tables.counters(worker).releaseWorker(worker);
+    this.tables.resilience.releaseWorker(worker);
     if (this.#update === undefined) return;
     this.restarts++;
     const lived = this.#options.clock.now() - startedMs;

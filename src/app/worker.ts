@@ -23,6 +23,7 @@ export function runWorker(worker: number, workers: number): void {
     worker,
     endpointTable: tables.endpoints,
     metrics: tables.metrics,
+    resilience: tables.resilience,
     counters: tables.counters(worker),
     clock: systemClock,
     timers: systemTimers,

@@ -6,19 +6,23 @@
 /** Whose fault it is: the client's, the endpoint's, or our own (limits, configuration, overload). */
 export type ErrorSource = "downstream" | "upstream" | "internal";
 
-/** `never`; `always` (nothing reached an endpoint); `if-idempotent` (it may have been acted on, so only when twice does no harm). */
-export type RetryRule = "never" | "always" | "if-idempotent";
+/**
+ * How an attempt failed, in the words of a pool's `retry.on`. With `connect-failure` and `refused-stream` nothing was looked
+ * at by the endpoint; after any other the request may have had its effect.
+ */
+export type FailureKind = "connect-failure" | "refused-stream" | "reset" | "timeout" | "bad-answer";
 
 export interface ErrorRow {
   /** Status sent to the client; 0 when there is nobody to answer, so the connection is closed. */
   readonly status: number;
   readonly source: ErrorSource;
-  readonly retry: RetryRule;
+  /** The condition under which it may be tried again; `never` whatever is set. */
+  readonly retry: FailureKind | "never";
   /** One sentence for the client and the log. Never contains request data. */
   readonly message: string;
 }
 
-const row = (status: number, source: ErrorSource, retry: RetryRule, message: string): ErrorRow => ({
+const row = (status: number, source: ErrorSource, retry: ErrorRow["retry"], message: string): ErrorRow => ({
   status,
   source,
   retry,
@@ -61,15 +65,25 @@ export const ERRORS = {
   E_INTERNAL: row(500, "internal", "never", "The load balancer failed; its log says why."),
 
   // The endpoint could not be reached or did not answer properly.
-  E_CONNECT_FAILED: row(502, "upstream", "always", "The endpoint refused the connection or could not be reached."),
-  E_CONNECT_TIMEOUT: row(504, "upstream", "always", "The connection to the endpoint was not established in time."),
-  E_ENDPOINT_TLS: row(502, "upstream", "always", "The TLS handshake with the endpoint failed."),
-  E_UPSTREAM_REFUSED: row(502, "upstream", "always", "The endpoint refused the request before looking at it."),
-  E_UPSTREAM_CLOSED: row(502, "upstream", "if-idempotent", "The endpoint closed the connection before it answered."),
+  E_CONNECT_FAILED: row(
+    502,
+    "upstream",
+    "connect-failure",
+    "The endpoint refused the connection or could not be reached.",
+  ),
+  E_CONNECT_TIMEOUT: row(
+    504,
+    "upstream",
+    "connect-failure",
+    "The connection to the endpoint was not established in time.",
+  ),
+  E_ENDPOINT_TLS: row(502, "upstream", "connect-failure", "The TLS handshake with the endpoint failed."),
+  E_UPSTREAM_REFUSED: row(502, "upstream", "refused-stream", "The endpoint refused the request before looking at it."),
+  E_UPSTREAM_CLOSED: row(502, "upstream", "reset", "The endpoint closed the connection before it answered."),
   E_UPSTREAM_RESET: row(502, "upstream", "never", "The endpoint closed the connection in the middle of its answer."),
-  E_BAD_RESPONSE: row(502, "upstream", "never", "The endpoint's answer is not valid HTTP/1.1."),
-  E_RESPONSE_HEAD_TOO_LARGE: row(502, "upstream", "never", "The head of the endpoint's answer is too large."),
-  E_RESPONSE_TIMEOUT: row(504, "upstream", "never", "The endpoint did not answer in time."),
+  E_BAD_RESPONSE: row(502, "upstream", "bad-answer", "The endpoint's answer is not valid HTTP/1.1."),
+  E_RESPONSE_HEAD_TOO_LARGE: row(502, "upstream", "bad-answer", "The head of the endpoint's answer is too large."),
+  E_RESPONSE_TIMEOUT: row(504, "upstream", "timeout", "The endpoint did not answer in time."),
   E_UPSTREAM_STALLED: row(504, "upstream", "never", "The endpoint stopped in the middle of its answer."),
   E_REQUEST_TIMEOUT: row(504, "upstream", "never", "The answer was not complete within the time its route allows."),
 } as const satisfies Record<string, ErrorRow>;

@@ -10,6 +10,7 @@ import type { AccessRecord } from "../observability/access-format.ts";
 import type { Pool } from "../pools/pool.ts";
 import type { Head } from "../protocols/http1/head.ts";
 import { absoluteAuthority, type TargetForm, targetForm } from "../protocols/http1/inspect-request.ts";
+import type { RetryBudget } from "../resilience/retry-budget.ts";
 import { NEVER } from "../transport/deadlines.ts";
 import type { TlsView } from "../transport/origin.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
@@ -55,6 +56,12 @@ export class Exchange implements FilterContext, AccessRecord {
   tried: Endpoint[] | undefined;
   attempt: RunningAttempt | undefined;
   attempts = 0;
+  /** Of these, the ones in pools that it has been in before. */
+  attemptsElsewhere = 0;
+  /** How long to wait before the retry that is booked. */
+  retryDelayMs = 0;
+  /** The budget that a running retry counts in. */
+  budgetHeld: RetryBudget | undefined;
   /** Given back by the queue while it waits there. */
   stopWaiting: (() => void) | undefined;
   /** Body bytes so far, kept until they are sent and while they are few enough to be sent again; then undefined. */
@@ -130,6 +137,11 @@ export class Exchange implements FilterContext, AccessRecord {
     if (this.#heldBytes > REPLAY_BYTES) this.held = undefined;
   }
 
+  /** Whether the newest piece of the body, `length` bytes of it, is to be kept: all that came before it has been. */
+  keepsBody(length: number): boolean {
+    return this.body.received - length === this.#heldBytes && (this.held !== undefined || this.#heldBytes === 0);
+  }
+
   /** The request can be sent as a whole once more. */
   get canReplay(): boolean {
     return this.body.received === this.#heldBytes && (this.held !== undefined || this.#heldBytes === 0);
@@ -156,6 +168,11 @@ export class Exchange implements FilterContext, AccessRecord {
       this.#clientTimeoutMs = field < 0 ? null : (grpcTimeoutMs(this.head.value(field)) ?? null);
     }
     return this.#clientTimeoutMs ?? undefined;
+  }
+
+  /** The header line that tells how many tries it took; "" unless its pool wants it. */
+  get attemptsLine(): string {
+    return this.poolInUse?.retry.header === true ? `X-Evenkeel-Attempts: ${this.attempts}\r\n` : "";
   }
 
   // What routing and filters see (RequestView, FilterContext).

@@ -2,6 +2,7 @@
 import { LISTENER, POOL, ROUTE } from "../observability/metrics-table.ts";
 import type { Exchange } from "./exchange.ts";
 import { releaseHead } from "./heads.ts";
+import { endRetry } from "./retries.ts";
 
 export function finish(exchange: Exchange): void {
   if (exchange.finished) return;
@@ -21,6 +22,7 @@ export function finish(exchange: Exchange): void {
     metrics.countReason(failure);
     if (poolInUse !== undefined && exchange.attempts === 0) metrics.add(poolInUse.cells + POOL.refused, 1);
   }
+  endRetry(exchange);
   context.accessLog?.write(exchange);
   releaseHead(exchange.head);
 }

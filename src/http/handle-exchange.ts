@@ -9,20 +9,18 @@ import type { Pool } from "../pools/pool.ts";
 import { waitForEndpoint } from "../pools/wait-for-endpoint.ts";
 import { AMBIGUOUS } from "../routing/router.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
-import { Attempt } from "./attempt.ts";
+import { Attempt, type AttemptEnd } from "./attempt.ts";
 import { ExchangeRequestEdits } from "./edits.ts";
 import type { Exchange } from "./exchange.ts";
 import { finish } from "./finish.ts";
 import { dropReplacedHeaders } from "./forward-request.ts";
 import { keyOf } from "./request-key.ts";
 import { respondWithError, respondWithFixed, respondWithRedirect } from "./respond.ts";
+import { bookRetry, endRetry } from "./retries.ts";
 import type { Route } from "./snapshot.ts";
 
 /** The phases of an exchange, in order. docs/request-lifecycle.md describes each of them. */
 export const PHASES = ["match", "filter", "act", "pick", "send", "relay", "retry", "finish"] as const;
-
-/** Methods that may be sent a second time without changing what they do (RFC 9110 section 9.2.2). */
-const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
 
 export function handleExchange(exchange: Exchange): void {
   const route = exchange.settings.router.match(exchange);
@@ -87,7 +85,7 @@ function pick(exchange: Exchange, pool: Pool): Endpoint | undefined {
 function begin(exchange: Exchange, route: Route, pool: Pool, endpoint: Endpoint): void {
   exchange.attempts++;
   exchange.lastEndpoint = endpoint.id;
-  const running = new Attempt(exchange, route, pool.view, endpoint, attemptEnded);
+  const running = new Attempt(exchange, route, pool, endpoint, attemptEnded);
   exchange.attempt = running;
   running.start(exchange.attempts > 1);
 }
@@ -114,28 +112,36 @@ function waitOrRefuse(exchange: Exchange, route: Route, pool: Pool): void {
   if (exchange.stopWaiting !== undefined) exchange.context.metrics.add(pool.cells + POOL.queued, 1);
 }
 
-function attemptEnded(exchange: Exchange, ended: Attempt, failure: ErrorCode | undefined): void {
+function attemptEnded(exchange: Exchange, { endpoint }: Attempt, end: AttemptEnd): void {
   exchange.attempt = undefined;
   const pool = exchange.poolInUse as Pool;
-  const route = exchange.matched as Route;
-  if (failure === undefined) complete(exchange);
-  else if (mayTryAgain(exchange, pool, ended, failure)) {
-    exchange.tried = exchange.tried === undefined ? [ended.endpoint] : [...exchange.tried, ended.endpoint];
-    exchange.context.metrics.add(pool.cells + POOL.retries, 1);
-    attempt(exchange, route, pool);
-  } else refuse(exchange, failure);
+  if (end === undefined) complete(exchange);
+  else if (end === "unwanted" || mayTryAgain(exchange, end)) tryAgain(exchange, pool, endpoint);
+  else refuse(exchange, end);
   // Its place on the endpoint is free now.
   if (pool.queue.length > 0) pool.queue.wake();
 }
 
 /** Only when the client has seen nothing, the request is still at hand, and sending it twice does no harm. */
-function mayTryAgain(exchange: Exchange, pool: Pool, ended: Attempt, failure: ErrorCode): boolean {
-  if (exchange.attempts > pool.retryAttempts || exchange.answerBegun || ended.answerBegun || !exchange.canReplay)
-    return false;
-  const { retry } = ERRORS[failure];
-  if (retry === "always") return true;
-  // Also on a new connection: an endpoint that stops closes those that wait to be accepted, and nobody has read them.
-  return retry === "if-idempotent" && IDEMPOTENT.has(exchange.method);
+function mayTryAgain(exchange: Exchange, failure: ErrorCode): boolean {
+  endRetry(exchange);
+  const condition = ERRORS[failure].retry;
+  return condition !== "never" && bookRetry(exchange, condition, 0, -1);
+}
+
+/** A retry is booked: now, or after its backoff. */
+function tryAgain(exchange: Exchange, pool: Pool, failed: Endpoint): void {
+  const route = exchange.matched as Route;
+  exchange.tried = exchange.tried === undefined ? [failed] : [...exchange.tried, failed];
+  if (exchange.retryDelayMs === 0) return attempt(exchange, route, pool);
+  const { clock, timers } = exchange.context;
+  exchange.client.pauseBody();
+  const timer = timers.after(exchange.retryDelayMs, () => {
+    exchange.stopWaiting = undefined;
+    exchange.nowMs = clock.now();
+    attempt(exchange, route, pool);
+  });
+  exchange.stopWaiting = () => timer.stop();
 }
 
 /** h2c is never offered to endpoints this way, and an upgrade has no body (both have been used to smuggle requests). */

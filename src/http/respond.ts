@@ -24,7 +24,7 @@ export function respondWithError(exchange: Exchange, code: ErrorCode): void {
   const { status, headers, body } = errorAnswer(code, exchange.header("accept") ?? "");
   const requestId = exchange.settings.forwarding.requestId ? `X-Request-ID: ${exchange.requestId}\r\n` : "";
   exchange.status = status;
-  exchange.client.sendOwn(status, headers + requestId, body);
+  exchange.client.sendOwn(status, headers + requestId + exchange.attemptsLine, body);
 }
 
 /** What a client that sent `accept` is told. */

@@ -61,6 +61,11 @@ export const METRICS = {
     help: "From the first byte of a request to the last of its answer.",
   },
   evenkeel_pool_retries_total: { type: "counter", labels: ["pool"], help: "Attempts after the first." },
+  evenkeel_pool_retries_over_budget_total: {
+    type: "counter",
+    labels: ["pool"],
+    help: "Attempts that would have followed but for the retry budget.",
+  },
   evenkeel_pool_queued_total: { type: "counter", labels: ["pool"], help: "Requests that had to wait for an endpoint." },
   evenkeel_pool_waiting: { type: "gauge", labels: ["pool"], help: "Requests waiting now." },
   evenkeel_pool_refused_total: { type: "counter", labels: ["pool"], help: "Requests that never got an endpoint." },

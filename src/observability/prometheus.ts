@@ -96,6 +96,8 @@ function renderRoutes(page: Page, { table, routes }: MetricsInput): void {
 function renderPools(page: Page, { table, pools }: MetricsInput): void {
   for (const [pool, row] of Object.entries(pools)) {
     page.sample("evenkeel_pool_retries_total", { pool }, table.read("pool", row, POOL.retries));
+    const overBudget = table.read("pool", row, POOL.retriesOverBudget);
+    page.sample("evenkeel_pool_retries_over_budget_total", { pool }, overBudget);
     page.sample("evenkeel_pool_queued_total", { pool }, table.read("pool", row, POOL.queued));
     page.sample("evenkeel_pool_waiting", { pool }, table.read("pool", row, POOL.waiting));
     page.sample("evenkeel_pool_refused_total", { pool }, table.read("pool", row, POOL.refused));

@@ -2,6 +2,7 @@
 import type { Balancer } from "../balancing/definition.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { KeyConfig } from "./key-schema.ts";
+import type { PoolRetry } from "./pool-retry.ts";
 import type { WaitQueue } from "./wait-queue.ts";
 
 /** The endpoints of a pool at one moment, and what picks among them. */
@@ -19,7 +20,7 @@ export interface Pool {
   /** What to hash, when the algorithm maps keys. */
   readonly key: KeyConfig | undefined;
   readonly queue: WaitQueue;
-  readonly retryAttempts: number;
+  readonly retry: PoolRetry;
   /** First cell of the pool's row in the metrics. */
   readonly cells: number;
 }

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { balanceSchema } from "../balancing/schema.ts";
 import { duration } from "../base/schema.ts";
 import { healthSchema } from "../health/schema.ts";
+import { retrySchema } from "../resilience/retry-schema.ts";
 import { connectionsSchema, endpointSchema } from "../upstreams/schema.ts";
 import { keySchema } from "./key-schema.ts";
 
@@ -12,17 +13,6 @@ export const queueSchema = z
     timeout: duration().prefault("5s").describe("How long a request waits before it is refused with 503."),
   })
   .describe("Where requests wait while every endpoint has reached its `maxConnections`.");
-
-export const retrySchema = z
-  .strictObject({
-    attempts: z
-      .int()
-      .min(0)
-      .max(10)
-      .default(1)
-      .describe("Further tries on other endpoints, when nothing was sent or the request is safe to send again."),
-  })
-  .describe("Trying again on another endpoint.");
 
 export const poolSchema = z.strictObject({
   balance: balanceSchema,

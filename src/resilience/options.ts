@@ -8,6 +8,7 @@ import type { FlapDampingOptions } from "./flap-damping.ts";
 import type { HedgeOptions } from "./hedge-delay.ts";
 import type { LoadSheddingOptions } from "./load-shedding.ts";
 import type { OutlierOptions } from "./outlier-detector.ts";
+import type { RetryConfig } from "./retry-schema.ts";
 import type {
   AdaptiveConcurrencyConfig,
   CircuitBreakerConfig,
@@ -17,7 +18,6 @@ import type {
   HedgingConfig,
   LoadSheddingConfig,
   OutlierDetectionConfig,
-  RetryConfig,
   SlowStartConfig,
 } from "./schema.ts";
 import type { SlowStartOptions } from "./slow-start.ts";

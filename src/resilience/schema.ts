@@ -78,53 +78,6 @@ export const concurrencyLimitsSchema = z
   .prefault({})
   .describe("Bounds on what the pool uses; beyond them requests are refused with 503.");
 
-export const retrySchema = z
-  .strictObject({
-    attempts: count(0, 10)
-      .default(1)
-      .describe("Further tries, on other endpoints while there are any; 0 turns it off."),
-    conditions: z
-      .array(z.enum(["connect-failure", "reset", "refused-stream", "timeout"]))
-      .default(["connect-failure", "reset", "refused-stream"])
-      .describe("Failures without an answer that are retried."),
-    statuses: z.array(count(400, 599)).default([]).describe("Response statuses that are retried, such as 503."),
-    grpcStatuses: z
-      .array(count(1, 16))
-      .default([])
-      .describe("gRPC statuses that are retried, such as 14; listing one says that calls may be repeated."),
-    nonIdempotent: z
-      .boolean()
-      .default(false)
-      .describe("Also retries POST and PATCH that may have had an effect, without an `Idempotency-Key`."),
-    perTryTimeout: duration().prefault("0s").describe("Longest time for one try; 0s sets no bound but the route's."),
-    replayBody: byteSize({ max: 16 * 1_048_576 })
-      .prefault("64KiB")
-      .describe("Request bodies up to this size are kept to be sent again."),
-    backoff: z
-      .strictObject({
-        base: duration().prefault("25ms").describe("Longest wait before the first retry; doubles with each."),
-        max: duration().prefault("250ms").describe("Longest wait before any retry."),
-        maxRetryAfter: duration()
-          .prefault("1s")
-          .describe("An endpoint's `Retry-After` is honoured up to this; beyond it nothing is retried."),
-      })
-      .prefault({})
-      .describe("Waits between tries: random between nothing and a bound that doubles."),
-    budget: z
-      .strictObject({
-        percent: percent.default(20).describe("Most retries at one time, in percent of active requests."),
-        minimum: count(0, 100_000).default(3).describe("Retries that are allowed at one time in any case."),
-      })
-      .prefault({})
-      .describe("Keeps retries from becoming the load; shared by all workers."),
-    responseHeader: z
-      .boolean()
-      .default(false)
-      .describe("Tells the client in `x-evenkeel-tries` how many tries its answer took."),
-  })
-  .prefault({})
-  .describe("Trying again on another endpoint.");
-
 export const hedgingSchema = z
   .union([
     z.literal(false),
@@ -278,7 +231,6 @@ export const flapDampingSchema = z
 export type OutlierDetectionConfig = z.output<typeof outlierDetectionSchema>;
 export type CircuitBreakerConfig = z.output<typeof circuitBreakerSchema>;
 export type ConcurrencyLimitsConfig = z.output<typeof concurrencyLimitsSchema>;
-export type RetryConfig = z.output<typeof retrySchema>;
 export type HedgingConfig = z.output<typeof hedgingSchema>;
 export type SlowStartConfig = z.output<typeof slowStartSchema>;
 export type DegradationConfig = z.output<typeof degradationSchema>;

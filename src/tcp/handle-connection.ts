@@ -73,7 +73,7 @@ export function connectFailed(connection: TcpExchange, upstream: TcpUpstream, co
   metrics.add(endpoint.cells + ENDPOINT.failures, 1);
   giveBack(connection, upstream, true);
   connection.tried = connection.tried === undefined ? [endpoint] : [...connection.tried, endpoint];
-  const other = connection.attempts <= pool.retryAttempts ? pick(connection, pool) : undefined;
+  const other = connection.attempts <= pool.retry.attempts ? pick(connection, pool) : undefined;
   if (other === undefined) refuse(connection, code);
   else {
     metrics.add(pool.cells + POOL.retries, 1);

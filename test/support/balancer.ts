@@ -38,6 +38,7 @@ export function startBalancer(input: ConfigInput, options: BalancerOptions = {})
     worker: 0,
     endpointTable: tables.endpoints,
     metrics: tables.metrics,
+    resilience: tables.resilience,
     counters: tables.counters(0),
     clock: options.clock ?? systemClock,
     timers: options.timers ?? systemTimers,
