@@ -16,6 +16,7 @@ import { AccessLog } from "../observability/access-log.ts";
 import type { Log } from "../observability/log.ts";
 import { type MetricsTable, MetricsWriter, POOL } from "../observability/metrics-table.ts";
 import { EMPTY_VIEW, type Pool, type PoolView } from "../pools/pool.ts";
+import type { PoolGate } from "../pools/pool-gate.ts";
 import type { PoolRetry } from "../pools/pool-retry.ts";
 import type { PoolConfig } from "../pools/schema.ts";
 import { WaitQueue } from "../pools/wait-queue.ts";
@@ -51,6 +52,8 @@ export interface DataPathOptions {
   readonly timers: Timers;
   readonly random: Random;
   readonly log: Log;
+  /** To be added to the clock's time for one that all processes agree on; 0 where there is one process. */
+  readonly sharedOffsetMs?: number;
 }
 
 export function createDataPath(options: DataPathOptions): DataPath {
@@ -79,6 +82,7 @@ interface PoolInUse extends Pool {
   /** In the metrics and the shared counts. */
   readonly row: number;
   retry: PoolRetry;
+  gate: PoolGate | undefined;
   key: Pool["key"];
   config: PoolConfig;
   tls: EndpointTls | undefined;
@@ -102,7 +106,6 @@ class WorkerDataPath implements DataPath {
   constructor(options: DataPathOptions) {
     this.#options = options;
     const { clock, timers, random, log } = options;
-    this.#policies = new PoolPolicies(options.resilience, options.worker);
     this.#context = {
       clock,
       timers,
@@ -116,6 +119,13 @@ class WorkerDataPath implements DataPath {
       writer: new ByteWriter(WRITER_BYTES),
       draining: false,
     };
+    this.#policies = new PoolPolicies({
+      memory: options.resilience,
+      worker: options.worker,
+      metrics: this.#context.metrics,
+      log,
+      sharedOffsetMs: options.sharedOffsetMs ?? 0,
+    });
     this.#logTimer = timers.every(LOG_FLUSH_INTERVAL_MS, () => this.#context.accessLog?.flush());
   }
 
@@ -261,7 +271,7 @@ class WorkerDataPath implements DataPath {
     const onLength = (change: number): void => this.#context.metrics.add(cells + POOL.waiting, change);
     const queue = new WaitQueue(config.queue.size, config.queue.timeout, clock, timers, onLength);
     const retry = this.#policies.retry(row, config, () => pool);
-    const nothing = { view: EMPTY_VIEW, key: undefined, tls: undefined, wire: "" };
+    const nothing = { view: EMPTY_VIEW, key: undefined, gate: undefined, tls: undefined, wire: "" };
     const pool: PoolInUse = { name, row, ...nothing, queue, retry, cells, config };
     return pool;
   }
@@ -279,6 +289,7 @@ class WorkerDataPath implements DataPath {
     }
     pool.config = config;
     pool.retry = this.#policies.retry(pool.row, config, () => pool);
+    pool.gate = this.#policies.gate(pool, config);
     pool.key = isKeyed(config) ? (config.key ?? "clientIp") : undefined;
     pool.queue.configure(config.queue.size, config.queue.timeout);
     this.#applyEndpoints(pool, update.endpoints[name] ?? []);
@@ -299,7 +310,7 @@ class WorkerDataPath implements DataPath {
       same.connections.configure(pool.config.connections);
       return same;
     });
-    pool.view = this.#buildView(pool.config, endpoints);
+    pool.view = this.#buildView(pool, endpoints);
     for (const gone of known.values()) gone.connections.retire();
     if (pool.queue.length > 0) pool.queue.wake();
   }
@@ -313,7 +324,8 @@ class WorkerDataPath implements DataPath {
     return new Endpoint(spec, cells, connections, channels, this.#options.endpointTable, this.#options.worker);
   }
 
-  #buildView(config: PoolConfig, endpoints: readonly Endpoint[]): PoolView {
+  #buildView(pool: PoolInUse, endpoints: readonly Endpoint[]): PoolView {
+    const { config } = pool;
     const { random, clock } = this.#options;
     const numbers = [...new Set(endpoints.map((endpoint) => endpoint.tier))].sort((a, b) => a - b);
     const observers = new Map<Endpoint, ReturnType<typeof buildBalancer<Endpoint>>>();
@@ -323,7 +335,9 @@ class WorkerDataPath implements DataPath {
       if (balancer.onRelease !== undefined) for (const member of members) observers.set(member, balancer);
       return balancer;
     });
-    return { endpoints, tiers, observers: observers.size === 0 ? undefined : observers };
+    const guards = this.#policies.guards(pool, config, endpoints);
+    const hasCircuits = guards !== undefined && [...guards.values()].some(({ breaker }) => breaker !== undefined);
+    return { endpoints, tiers, observers: observers.size === 0 ? undefined : observers, guards, hasCircuits };
   }
 
   /** A log that stays as it is stays open; a new one is opened before anything is changed, so that failing changes nothing. */

@@ -55,6 +55,7 @@ export class EndpointRegistry {
       clear: (row) => {
         tables.endpoints.clearRow(row);
         tables.metrics.clearRow("endpoint", row);
+        tables.resilience.clearEndpoint(row);
       },
     });
     this.#discovery = new Discovery({
@@ -118,12 +119,17 @@ export class EndpointRegistry {
     );
   }
 
+  /** When an endpoint last passed its check, on the clock's scale; undefined when the last one failed or there was none. */
+  lastPassedMs(pool: string, id: string): number | undefined {
+    return this.#monitor.lastPassedMs(pool, id);
+  }
+
   /** Gives up the rows of endpoints that are gone. */
   keepOnly(config: Config): void {
     const kept = Object.keys(config.pools).flatMap((pool) =>
       this.#discovery.endpoints(pool).map(({ id }) => rowName(pool, id)),
     );
-    for (const row of this.#rows.keepOnly(new Set(kept))) this.#options.tables.endpoints.setEligible(row, false);
+    for (const row of this.#rows.keepOnly(new Set(kept))) this.#options.tables.endpoints.setHealthy(row, false);
   }
 
   close(): void {
@@ -162,7 +168,7 @@ export class EndpointRegistry {
     if (row === undefined) return;
     const { tables, log } = this.#options;
     const wasEligible = tables.endpoints.isEligible(row);
-    tables.endpoints.setEligible(row, status === "healthy");
+    tables.endpoints.setHealthy(row, status === "healthy");
     if (status === "unhealthy") log.warn("endpoint is down", { pool, endpoint: id, reason });
     else if (!wasEligible && reason !== "not checked") log.info("endpoint is up", { pool, endpoint: id, reason });
   }

@@ -1,16 +1,36 @@
 /** Gives pools the policies that their settings ask for, with their counts in shared memory. */
 
+import type { Region } from "../base/shared-memory.ts";
+import type { Log } from "../observability/log.ts";
+import { type MetricsWriter, POOL } from "../observability/metrics-table.ts";
+import { EndpointGuard } from "../pools/endpoint-guard.ts";
 import type { Pool } from "../pools/pool.ts";
 import { BudgetCounters, type PoolCounters } from "../pools/pool-counters.ts";
+import { PoolGate } from "../pools/pool-gate.ts";
 import { PoolRetry } from "../pools/pool-retry.ts";
 import type { PoolConfig } from "../pools/schema.ts";
+import { CircuitBreaker, describeBreakerEvent } from "../resilience/circuit-breaker.ts";
+import { ConcurrencyLimits } from "../resilience/concurrency-limits.ts";
+import { circuitBreakerOptions } from "../resilience/options.ts";
+import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { ResilienceMemory } from "./resilience-memory.ts";
 
+export interface PoolPoliciesOptions {
+  readonly memory: ResilienceMemory;
+  readonly worker: number;
+  readonly metrics: MetricsWriter;
+  readonly log: Log;
+  /** To be added to the clock's time for one that all processes agree on; milliseconds. */
+  readonly sharedOffsetMs: number;
+}
+
 export class PoolPolicies {
+  readonly #options: PoolPoliciesOptions;
   readonly #counters: PoolCounters;
 
-  constructor(memory: ResilienceMemory, worker: number) {
-    this.#counters = memory.pools(worker);
+  constructor(options: PoolPoliciesOptions) {
+    this.#options = options;
+    this.#counters = options.memory.pools(options.worker);
   }
 
   /** How requests to the pool in `row` of the shared counts are tried again. */
@@ -20,7 +40,58 @@ export class PoolPolicies {
       new BudgetCounters(this.#counters.usage, this.#counters.retries(row), () => activeIn(pool())),
     );
   }
+
+  /** What lets requests into the pool, or undefined when nothing is in their way. */
+  gate(pool: PoolPlace, { limits, circuitBreaker }: PoolConfig): PoolGate | undefined {
+    const ownCircuit = circuitBreaker !== false && circuitBreaker.scope === "pool";
+    if (limits === undefined && !ownCircuit) return undefined;
+    const bounds =
+      limits === undefined
+        ? undefined
+        : new ConcurrencyLimits(this.#counters.usage, this.#counters.limits(pool.row), limits);
+    const region = this.#options.memory.poolBreaker(pool.row);
+    const breaker = ownCircuit ? this.#breaker(region, circuitBreaker, pool, "") : undefined;
+    return new PoolGate(bounds, breaker, this.#options.sharedOffsetMs);
+  }
+
+  /** Who watches the endpoints, or undefined when nobody wants to know. */
+  guards(
+    pool: PoolPlace,
+    { outlierDetection, circuitBreaker }: PoolConfig,
+    endpoints: readonly Endpoint[],
+  ): ReadonlyMap<Endpoint, EndpointGuard> | undefined {
+    const { memory, sharedOffsetMs } = this.#options;
+    const config = circuitBreaker !== false && circuitBreaker.scope === "endpoint" ? circuitBreaker : undefined;
+    if (outlierDetection === false && config === undefined) return undefined;
+    const results = outlierDetection === false ? undefined : memory.outliers;
+    return new Map(
+      endpoints.map((endpoint) => {
+        const breaker = config && this.#breaker(memory.endpointBreaker(endpoint.row), config, pool, endpoint.id);
+        return [endpoint, new EndpointGuard(endpoint.row, results, breaker, sharedOffsetMs)];
+      }),
+    );
+  }
+
+  #breaker(region: Region, config: BreakerConfig, pool: PoolPlace, endpoint: string): CircuitBreaker {
+    const { metrics, log } = this.#options;
+    return new CircuitBreaker(region, circuitBreakerOptions(config), (event) => {
+      const fields = { pool: pool.name, ...(endpoint === "" ? {} : { endpoint }), reason: describeBreakerEvent(event) };
+      if (event.to === "open") {
+        metrics.add(pool.cells + POOL.circuitsOpened, 1);
+        log.warn("a circuit opens", fields);
+      } else log.info(event.to === "closed" ? "a circuit closes" : "a circuit is tried", fields);
+    });
+  }
 }
+
+/** What is needed to know of a pool to count for it. */
+interface PoolPlace {
+  readonly name: string;
+  readonly row: number;
+  readonly cells: number;
+}
+
+type BreakerConfig = Exclude<PoolConfig["circuitBreaker"], false>;
 
 /** Requests that are served over all workers, and those that wait in this one. */
 function activeIn({ view, queue }: Pool): number {

@@ -17,6 +17,7 @@ import { createDataPath } from "./create-data-path.ts";
 import type { WorkerUpdate } from "./data-path.ts";
 import { EndpointRegistry } from "./endpoint-registry.ts";
 import { createSharedMemory, privateMemory, type SharedTables } from "./memory.ts";
+import { OutlierWatch } from "./outlier-watch.ts";
 import { Rows } from "./rows.ts";
 import { type InheritedSockets, ListeningSockets } from "./sockets.ts";
 import { localLink, ProcessLink, type WorkerLink } from "./worker-link.ts";
@@ -57,6 +58,7 @@ export class Supervisor {
   readonly certificates: CertificateStore;
   readonly #sockets: ListeningSockets;
   readonly #memoryDescriptor: number;
+  readonly outliers: OutlierWatch;
   readonly #links: (WorkerLink | undefined)[];
   readonly #restartMs: number[];
   #update: WorkerUpdate | undefined;
@@ -85,6 +87,8 @@ export class Supervisor {
       capacity: MAX_ENDPOINTS,
       onChange: (pool, specs) => this.#replaceEndpoints(pool, specs),
     });
+    const lastPassedMs = (pool: string, id: string) => this.endpoints.lastPassedMs(pool, id);
+    this.outliers = new OutlierWatch({ clock, timers, random, log, tables: this.tables, lastPassedMs });
   }
 
   /** Serves `config`. Rejects with an EvenkeelError when it cannot; then what was served before goes on. One at a time. */
@@ -145,6 +149,7 @@ export class Supervisor {
     this.draining = true;
     this.#pinger?.stop();
     this.endpoints.close();
+    this.outliers.close();
     this.certificates.close();
     const links = this.links;
     this.#links.fill(undefined);
@@ -172,6 +177,9 @@ export class Supervisor {
     sockets.commit();
     this.#update = update;
     this.config = config;
+    for (const [name, pool] of Object.entries(config.pools))
+      this.outliers.setPool(name, pool, update.endpoints[name] ?? []);
+    this.outliers.keepOnly(Object.keys(config.pools));
     this.#keepRows(update);
     this.#pinger ??= this.#options.timers.every(PING_INTERVAL_MS, () => this.#ping());
   }
@@ -252,6 +260,7 @@ export class Supervisor {
     if (update === undefined || update.config.pools[pool] === undefined) return;
     this.#update = { ...update, endpoints: { ...update.endpoints, [pool]: specs } };
     for (const link of this.links) link.replaceEndpoints(pool, specs);
+    this.outliers.setPool(pool, update.config.pools[pool], specs);
   }
 
   /** Takes back what the dead worker held and puts another in its place. */
@@ -302,13 +311,16 @@ export class Supervisor {
   }
 
   #rowsOf(kind: "listener" | "route" | "pool"): Rows {
-    const { metrics } = this.tables;
+    const { metrics, resilience } = this.tables;
     return new Rows({
       what: `${kind}s`,
       capacity: KINDS[kind].rows,
       now: () => this.#options.clock.now(),
       isBusy: (row) => kind === "listener" && metrics.read("listener", row, LISTENER.open) > 0,
-      clear: (row) => metrics.clearRow(kind, row),
+      clear: (row) => {
+        metrics.clearRow(kind, row);
+        if (kind === "pool") resilience.clearPool(row);
+      },
     });
   }
 

@@ -1,6 +1,6 @@
 /** A worker process: serves what the supervisor tells it to, and ends in good order when the supervisor is gone. */
 import { writeSync } from "node:fs";
-import { systemClock, systemTimers } from "../base/clock.ts";
+import { sharedClockOffsetMs, systemClock, systemTimers } from "../base/clock.ts";
 import { EvenkeelError } from "../base/errors.ts";
 import { systemRandom } from "../base/random.ts";
 import { createLog } from "../observability/log.ts";
@@ -29,6 +29,7 @@ export function runWorker(worker: number, workers: number): void {
     timers: systemTimers,
     random: systemRandom,
     log,
+    sharedOffsetMs: sharedClockOffsetMs(systemClock),
   });
   // The terminal sends these to the whole group; what they mean is for the supervisor to decide.
   for (const signal of ["SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTERM", "SIGQUIT"] as const)

@@ -1,12 +1,15 @@
 /** One try of an exchange on one endpoint: get a connection, send the request, relay the answer, give all back. */
 import type { ErrorCode } from "../base/errors.ts";
 import { ENDPOINT } from "../observability/metrics-table.ts";
+import type { EndpointGuard } from "../pools/endpoint-guard.ts";
 import type { Pool, PoolView } from "../pools/pool.ts";
+import type { Admission } from "../resilience/circuit-breaker.ts";
 import { NEVER } from "../transport/deadlines.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import { proxyHeader } from "../upstreams/proxy-header.ts";
 import type { Borrower, UpstreamChannel } from "../upstreams/upstream-channel.ts";
-import type { Exchange, RunningAttempt } from "./exchange.ts";
+import { attemptOutcome } from "./attempt-outcome.ts";
+import type { AttemptEnd, Exchange, RunningAttempt } from "./exchange.ts";
 import { writeRequestHead } from "./forward-request.ts";
 import { ResponseRelay } from "./response-relay.ts";
 import { judgeAnswer } from "./retries.ts";
@@ -15,14 +18,15 @@ import type { Route } from "./snapshot.ts";
 /** Requests with bodies up to this size leave in one write with their head. */
 const COALESCE_BYTES = 65_536;
 
-/** How an attempt ended: undefined for a complete answer, `unwanted` for one instead of which a retry is booked. */
-export type AttemptEnd = ErrorCode | "unwanted" | undefined;
+/** Told how an attempt ended. */
 export type AttemptEnded = (exchange: Exchange, attempt: Attempt, end: AttemptEnd) => void;
 
 export class Attempt implements Borrower, RunningAttempt {
   readonly endpoint: Endpoint;
   readonly #exchange: Exchange;
   readonly #view: PoolView;
+  readonly #guard: EndpointGuard | undefined;
+  readonly #admission: Admission;
   readonly #perTryMs: number;
   readonly #route: Route;
   readonly #ended: AttemptEnded;
@@ -37,6 +41,8 @@ export class Attempt implements Borrower, RunningAttempt {
     this.#exchange = exchange;
     this.#route = route;
     this.#view = pool.view;
+    this.#guard = pool.view.guards?.get(endpoint);
+    this.#admission = exchange.admission;
     this.#perTryMs = pool.retry.perTryMs;
     this.endpoint = endpoint;
     this.#ended = ended;
@@ -157,6 +163,7 @@ export class Attempt implements Borrower, RunningAttempt {
   }
 
   cancel(): void {
+    this.#guard?.cancelled(this.#admission);
     this.#letGo(false);
   }
 
@@ -233,15 +240,22 @@ export class Attempt implements Borrower, RunningAttempt {
   #end(end: AttemptEnd): void {
     const { context } = this.#exchange;
     if (end !== undefined) context.metrics.add(this.endpoint.cells + ENDPOINT.failures, 1);
-    const observer = this.#view.observers?.get(this.endpoint);
-    if (observer !== undefined) {
-      const latencyMs =
-        this.#exchange.firstByteMs < 0 ? this.#exchange.nowMs - this.#startedMs : this.#exchange.firstByteMs;
-      observer.onRelease?.(this.endpoint, latencyMs, end !== undefined);
-    }
+    this.#view.observers?.get(this.endpoint)?.onRelease?.(this.endpoint, this.#latencyMs, end !== undefined);
+    if (this.#guard !== undefined) this.#judge(this.#guard, end);
     const isWhole = end === undefined || end === "unwanted";
     this.#letGo(isWhole && this.#relay.reusable && this.#exchange.body.complete && !this.#tunnel);
     this.#ended(this.#exchange, this, end);
+  }
+
+  get #latencyMs(): number {
+    const { firstByteMs, nowMs } = this.#exchange;
+    return firstByteMs < 0 ? nowMs - this.#startedMs : firstByteMs;
+  }
+
+  #judge(guard: EndpointGuard, end: AttemptEnd): void {
+    const outcome = attemptOutcome(this.#exchange, end, this.#relay.status);
+    if (outcome === undefined) guard.cancelled(this.#admission);
+    else guard.ended(this.#admission, outcome, this.#latencyMs, this.#exchange.nowMs);
   }
 
   /** Gives the connection and the endpoint's place back, once. */

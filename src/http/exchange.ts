@@ -8,8 +8,11 @@ import type { ErrorCode } from "../base/errors.ts";
 import type { FilterContext } from "../filters/definition.ts";
 import type { AccessRecord } from "../observability/access-format.ts";
 import type { Pool } from "../pools/pool.ts";
+import type { GateTicket } from "../pools/pool-gate.ts";
 import type { Head } from "../protocols/http1/head.ts";
 import { absoluteAuthority, type TargetForm, targetForm } from "../protocols/http1/inspect-request.ts";
+import { type Admission, PASSED } from "../resilience/circuit-breaker.ts";
+import type { ConcurrencyLimits } from "../resilience/concurrency-limits.ts";
 import type { RetryBudget } from "../resilience/retry-budget.ts";
 import { NEVER } from "../transport/deadlines.ts";
 import type { TlsView } from "../transport/origin.ts";
@@ -24,6 +27,9 @@ import type { ListenerSnapshot, Route } from "./snapshot.ts";
 
 /** Bytes of a request body that are kept after being sent, so that they can be sent again. */
 const REPLAY_BYTES = 65_536;
+
+/** How an attempt ended: undefined for a complete answer, `unwanted` for one instead of which a retry is booked. */
+export type AttemptEnd = ErrorCode | "unwanted" | undefined;
 
 /** What the client's side tells the attempt that is running. */
 export interface RunningAttempt {
@@ -60,8 +66,13 @@ export class Exchange implements FilterContext, AccessRecord {
   attemptsElsewhere = 0;
   /** How long to wait before the retry that is booked. */
   retryDelayMs = 0;
-  /** The budget that a running retry counts in. */
+  /** The budget and the limits that a running retry counts in. */
   budgetHeld: RetryBudget | undefined;
+  retryLimits: ConcurrencyLimits | undefined;
+  /** How the circuit of the endpoint that was picked last let it pass. */
+  admission: Admission = PASSED;
+  /** What it holds of its pool. */
+  ticket: GateTicket | undefined;
   /** Given back by the queue while it waits there. */
   stopWaiting: (() => void) | undefined;
   /** Body bytes so far, kept until they are sent and while they are few enough to be sent again; then undefined. */

@@ -4,14 +4,15 @@
  */
 import { ERRORS, type ErrorCode } from "../base/errors.ts";
 import { POOL } from "../observability/metrics-table.ts";
-import { pickEndpoint } from "../pools/pick-endpoint.ts";
+import { pickEndpoint, pickPastOpenCircuits } from "../pools/pick-endpoint.ts";
 import type { Pool } from "../pools/pool.ts";
 import { waitForEndpoint } from "../pools/wait-for-endpoint.ts";
+import { PASSED } from "../resilience/circuit-breaker.ts";
 import { AMBIGUOUS } from "../routing/router.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
-import { Attempt, type AttemptEnd } from "./attempt.ts";
+import { Attempt } from "./attempt.ts";
 import { ExchangeRequestEdits } from "./edits.ts";
-import type { Exchange } from "./exchange.ts";
+import type { AttemptEnd, Exchange } from "./exchange.ts";
 import { finish } from "./finish.ts";
 import { dropReplacedHeaders } from "./forward-request.ts";
 import { keyOf } from "./request-key.ts";
@@ -65,7 +66,18 @@ function sendToPool(exchange: Exchange, route: Route, pool: Pool): void {
   const { head } = exchange;
   exchange.upgrade = route.upgrade && head.connectionUpgrade && isUpgradePassedOn(exchange);
   dropReplacedHeaders(exchange);
+  const refusal = enter(exchange, pool);
+  if (refusal !== undefined) return refuse(exchange, refusal);
   attempt(exchange, route, pool);
+}
+
+/** Past the pool's own circuit and limits, where it has any. */
+function enter(exchange: Exchange, pool: Pool): ErrorCode | undefined {
+  if (pool.gate === undefined) return undefined;
+  const entered = pool.gate.enter(exchange.nowMs);
+  if (typeof entered === "string") return entered;
+  exchange.ticket = entered;
+  return undefined;
 }
 
 /** One try. Comes back here from `attemptEnded`, and from the queue. */
@@ -76,10 +88,16 @@ function attempt(exchange: Exchange, route: Route, pool: Pool): void {
 }
 
 function pick(exchange: Exchange, pool: Pool): Endpoint | undefined {
-  const { view } = pool;
-  if (exchange.tried === undefined) return pickEndpoint(view, exchange.key, undefined);
+  if (exchange.tried === undefined) return pickOf(exchange, pool, undefined);
   // Never the same endpoint while another is left; but a pool of one is tried again on a fresh connection.
-  return pickEndpoint(view, exchange.key, exchange.tried) ?? pickEndpoint(view, exchange.key, undefined);
+  return pickOf(exchange, pool, exchange.tried) ?? pickOf(exchange, pool, undefined);
+}
+
+function pickOf(exchange: Exchange, { view }: Pool, tried: readonly Endpoint[] | undefined): Endpoint | undefined {
+  if (!view.hasCircuits) return pickEndpoint(view, exchange.key, tried);
+  const picked = pickPastOpenCircuits(view, exchange.key, tried, exchange.nowMs);
+  exchange.admission = picked?.admission ?? PASSED;
+  return picked?.endpoint;
 }
 
 function begin(exchange: Exchange, route: Route, pool: Pool, endpoint: Endpoint): void {

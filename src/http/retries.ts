@@ -30,11 +30,11 @@ export function bookRetry(exchange: Exchange, condition: RetryCondition, status:
     deadlineMs: exchange.deadlineMs,
   });
   if (verdict !== "retry") return false;
+  const limits = pool.gate?.limits;
+  if (limits?.tryAcquire("retries") === false) return isOverBudget(exchange, pool);
+  exchange.retryLimits = limits;
   if (!retry.isExempt(condition, tries)) {
-    if (!retry.budget.tryStartRetry()) {
-      exchange.context.metrics.add(pool.cells + POOL.retriesOverBudget, 1);
-      return false;
-    }
+    if (!retry.budget.tryStartRetry()) return isOverBudget(exchange, pool);
     exchange.budgetHeld = retry.budget;
   }
   exchange.retryDelayMs = delayMs;
@@ -42,10 +42,18 @@ export function bookRetry(exchange: Exchange, condition: RetryCondition, status:
   return true;
 }
 
+function isOverBudget(exchange: Exchange, pool: Pool): false {
+  endRetry(exchange);
+  exchange.context.metrics.add(pool.cells + POOL.retriesOverBudget, 1);
+  return false;
+}
+
 /** The retry that was booked, if one was, is over. */
 export function endRetry(exchange: Exchange): void {
   exchange.budgetHeld?.retryEnded();
   exchange.budgetHeld = undefined;
+  exchange.retryLimits?.release("retries");
+  exchange.retryLimits = undefined;
 }
 
 /** Whether an answer is not passed on, since another try is booked instead. Asked before the client gets any of it. */

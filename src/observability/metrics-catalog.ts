@@ -112,6 +112,26 @@ export const METRICS = {
     labels: ["pool", "endpoint"],
     help: "From sending a request to the first byte of its answer.",
   },
+  evenkeel_endpoint_ejected: {
+    type: "gauge",
+    labels: ["pool", "endpoint"],
+    help: "1 while outlier detection keeps the endpoint out.",
+  },
+  evenkeel_endpoint_ejections_total: {
+    type: "counter",
+    labels: ["pool", "reason"],
+    help: "Ejections by outlier detection, by what the endpoint did.",
+  },
+  evenkeel_circuits_opened_total: {
+    type: "counter",
+    labels: ["pool"],
+    help: "Times that a circuit of the pool or of one of its endpoints has opened.",
+  },
+  evenkeel_circuit_state: {
+    type: "gauge",
+    labels: ["pool", "endpoint", "state"],
+    help: "1 for the state of a circuit: closed, open or half-open; without an endpoint for the pool's own.",
+  },
   evenkeel_refusals_total: {
     type: "counter",
     labels: ["reason"],

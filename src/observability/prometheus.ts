@@ -18,6 +18,9 @@ export interface MetricsInput {
   readonly routes: Readonly<Record<string, number>>;
   readonly pools: Readonly<Record<string, number>>;
   readonly endpoints: readonly EndpointMetrics[];
+  readonly ejections: readonly { readonly pool: string; readonly reason: string; readonly count: number }[];
+  /** State of the circuits of pools that have one. */
+  readonly circuits: Readonly<Record<string, string>>;
   readonly version: string;
   readonly generation: number;
   readonly lastReloadGood: boolean;
@@ -33,9 +36,13 @@ export interface EndpointMetrics {
   readonly inFlight: number;
   readonly eligible: boolean;
   readonly weight: number;
+  readonly ejected: boolean;
+  /** Undefined when it has none. */
+  readonly circuit: string | undefined;
 }
 
 const STATES = ["checking", "healthy", "unhealthy"] as const;
+const CIRCUIT_STATES = ["closed", "open", "half-open"] as const;
 const CLASSES = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"] as const;
 
 export function renderMetrics(input: MetricsInput): string {
@@ -45,6 +52,7 @@ export function renderMetrics(input: MetricsInput): string {
   renderRoutes(page, input);
   renderPools(page, input);
   renderEndpoints(page, input);
+  renderPolicies(page, input);
   REASONS.forEach((reason, row) => {
     const count = input.table.read("reason", row, 0);
     if (count > 0) page.sample("evenkeel_refusals_total", { reason }, count);
@@ -120,6 +128,21 @@ function renderEndpoints(page: Page, { table, endpoints }: MetricsInput): void {
     page.sample("evenkeel_endpoint_sent_bytes_total", labels, read(ENDPOINT.bytesOut));
     page.histogram("evenkeel_endpoint_first_byte_seconds", labels, table, "endpoint", row, ENDPOINT.firstByte);
   }
+}
+
+function renderPolicies(page: Page, { table, pools, endpoints, ejections, circuits }: MetricsInput): void {
+  for (const { pool, id, ejected } of endpoints)
+    page.sample("evenkeel_endpoint_ejected", { pool, endpoint: id }, ejected ? 1 : 0);
+  for (const { pool, reason, count } of ejections)
+    page.sample("evenkeel_endpoint_ejections_total", { pool, reason }, count);
+  for (const [pool, row] of Object.entries(pools))
+    page.sample("evenkeel_circuits_opened_total", { pool }, table.read("pool", row, POOL.circuitsOpened));
+  const circuit = (labels: Labels, now: string): void => {
+    for (const state of CIRCUIT_STATES)
+      page.sample("evenkeel_circuit_state", { ...labels, state }, state === now ? 1 : 0);
+  };
+  for (const [pool, state] of Object.entries(circuits)) circuit({ pool, endpoint: "" }, state);
+  for (const { pool, id, circuit: state } of endpoints) if (state !== undefined) circuit({ pool, endpoint: id }, state);
 }
 
 type Labels = Readonly<Record<string, string>>;

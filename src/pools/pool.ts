@@ -1,7 +1,9 @@
 /** A pool as a worker uses it. Its endpoints change without a new snapshot: the view is replaced by one assignment. */
 import type { Balancer } from "../balancing/definition.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
+import type { EndpointGuard } from "./endpoint-guard.ts";
 import type { KeyConfig } from "./key-schema.ts";
+import type { PoolGate } from "./pool-gate.ts";
 import type { PoolRetry } from "./pool-retry.ts";
 import type { WaitQueue } from "./wait-queue.ts";
 
@@ -12,6 +14,10 @@ export interface PoolView {
   readonly tiers: readonly Balancer<Endpoint>[];
   /** The balancer that watches this endpoint's answers, when its algorithm wants to know. */
   readonly observers: ReadonlyMap<Endpoint, Balancer<Endpoint>> | undefined;
+  /** Who watches each endpoint, where the pool wants that. */
+  readonly guards: ReadonlyMap<Endpoint, EndpointGuard> | undefined;
+  /** The guards may keep endpoints back. */
+  readonly hasCircuits: boolean;
 }
 
 export interface Pool {
@@ -21,8 +27,16 @@ export interface Pool {
   readonly key: KeyConfig | undefined;
   readonly queue: WaitQueue;
   readonly retry: PoolRetry;
+  /** Undefined when everything is let in. */
+  readonly gate: PoolGate | undefined;
   /** First cell of the pool's row in the metrics. */
   readonly cells: number;
 }
 
-export const EMPTY_VIEW: PoolView = { endpoints: [], tiers: [], observers: undefined };
+export const EMPTY_VIEW: PoolView = {
+  endpoints: [],
+  tiers: [],
+  observers: undefined,
+  guards: undefined,
+  hasCircuits: false,
+};

@@ -4,6 +4,7 @@ import { balanceSchema } from "../balancing/schema.ts";
 import { duration } from "../base/schema.ts";
 import { healthSchema } from "../health/schema.ts";
 import { retrySchema } from "../resilience/retry-schema.ts";
+import { circuitBreakerSchema, concurrencyLimitsSchema, outlierDetectionSchema } from "../resilience/schema.ts";
 import { connectionsSchema, endpointSchema } from "../upstreams/schema.ts";
 import { keySchema } from "./key-schema.ts";
 
@@ -26,6 +27,9 @@ export const poolSchema = z.strictObject({
   connections: connectionsSchema.prefault({}),
   queue: queueSchema.prefault({}),
   retry: retrySchema.prefault({}),
+  outlierDetection: outlierDetectionSchema,
+  circuitBreaker: circuitBreakerSchema,
+  limits: concurrencyLimitsSchema.optional(),
 });
 
 export type PoolConfig = z.output<typeof poolSchema>;

@@ -22,6 +22,7 @@ test("what is on and what is off when nothing is said", () => {
     "flapDampingSchema",
     "hedgingSchema",
     "loadSheddingSchema",
+    "outlierDetectionSchema",
   ]);
 });
 

@@ -32,6 +32,10 @@ export const outlierDetectionSchema = z
         maxEjectedPercent: percent
           .default(50)
           .describe("Most endpoints of the pool that may be ejected at one time, in percent."),
+        returnOnCheck: z
+          .boolean()
+          .default(false)
+          .describe("An active check that passes ends an ejection. For checks that see what requests see."),
         successRate: successShape,
         failurePercentage: failureShape,
         latency: latencyShape,
@@ -41,8 +45,8 @@ export const outlierDetectionSchema = z
         message: "expected at least baseEjection",
       }),
   ])
-  .prefault({})
-  .describe("Ejects endpoints for a while that fail what they are asked; `false` turns it off.");
+  .default(false)
+  .describe("Ejects endpoints for a while that fail what they are asked; `{}` turns it on as it is usual.");
 
 export const circuitBreakerSchema = z
   .union([
@@ -65,18 +69,16 @@ export const circuitBreakerSchema = z
   .default(false)
   .describe("Stops sending to what fails or is slow, and tries again later.");
 
-const limit = (most: number, what: string) =>
-  count(0, 10_000_000).default(most).describe(`${what} at one time, over all workers; 0 sets no bound.`);
+const limit = (what: string) =>
+  count(0, 10_000_000).default(0).describe(`${what} at one time, over all workers; 0 sets no bound.`);
 
 export const concurrencyLimitsSchema = z
   .strictObject({
-    connections: limit(16_384, "Connections to the pool's endpoints"),
-    pending: limit(1_024, "Requests that wait"),
-    active: limit(16_384, "Requests that are served"),
-    retries: limit(1_024, "Retries, whatever the retry budget allows,"),
+    active: limit("Requests that are served or wait"),
+    pending: limit("Requests that wait for an endpoint"),
+    retries: limit("Retries, whatever the retry budget allows,"),
   })
-  .prefault({})
-  .describe("Bounds on what the pool uses; beyond them requests are refused with 503.");
+  .describe("Bounds on what the pool has in use; beyond them requests are refused with 503.");
 
 export const hedgingSchema = z
   .union([

@@ -90,6 +90,8 @@ function giveBack(connection: TcpExchange, { endpoint }: TcpUpstream, failed: bo
     const waitedMs = connection.context.clock.now() - connection.connectStartedMs;
     observer.onRelease?.(endpoint, connection.connectMs < 0 ? waitedMs : connection.connectMs, failed);
   }
+  // A connection that was made has said so when it was.
+  if (failed && connection.connectMs < 0) pool.view.guards?.get(endpoint)?.noted("connect-failure");
   endpoint.release();
   if (pool.queue.length > 0) pool.queue.wake();
 }

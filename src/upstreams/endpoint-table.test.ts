@@ -31,7 +31,7 @@ test("what a dead worker held is given back", () => {
 
 test("a cleared row is as new", () => {
   const endpoints = table(2);
-  endpoints.setEligible(3, true);
+  endpoints.setHealthy(3, true);
   endpoints.setWeight(3, 5);
   endpoints.acquire(3, 1);
   endpoints.clearRow(3);

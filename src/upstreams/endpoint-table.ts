@@ -3,14 +3,24 @@
  * exchanges are in flight on it. In-flight has one column per worker, so that what a dead worker held can be given back.
  */
 import type { Region } from "../base/shared-memory.ts";
+import type { AdminState } from "./admin-state.ts";
 
 /** Endpoints that one evenkeel can have at a time, those still draining after a reload included. */
 export const MAX_ENDPOINTS = 16_384;
 export const MAX_WORKERS = 64;
 
+// Whether an endpoint may be picked is folded here and nowhere else: it is well, and nobody has a reason against it. Each
+// reason is a bit of its own, set and cleared by whoever knows it, in any process, without disturbing the others.
+const HEALTHY = 1;
+const DRAINING = 2;
+/** The time that draining may take is over. */
+const DRAINED = 4;
+const MAINTENANCE = 8;
+const EJECTED = 16;
+
 export class EndpointTable {
   readonly workers: number;
-  readonly #eligible: Int32Array;
+  readonly #standing: Int32Array;
   readonly #weight: Int32Array;
   readonly #inFlight: Int32Array;
 
@@ -20,17 +30,49 @@ export class EndpointTable {
 
   constructor(region: Region, workers: number) {
     this.workers = workers;
-    this.#eligible = new Int32Array(region.buffer, region.byteOffset, MAX_ENDPOINTS);
+    this.#standing = new Int32Array(region.buffer, region.byteOffset, MAX_ENDPOINTS);
     this.#weight = new Int32Array(region.buffer, region.byteOffset + MAX_ENDPOINTS * 4, MAX_ENDPOINTS);
     this.#inFlight = new Int32Array(region.buffer, region.byteOffset + MAX_ENDPOINTS * 8, MAX_ENDPOINTS * workers);
   }
 
+  /** May begin anything: well, ready, and not ejected. */
   isEligible(row: number): boolean {
-    return this.#eligible[row] === 1;
+    return this.#standing[row] === HEALTHY;
   }
 
-  setEligible(row: number, eligible: boolean): void {
-    Atomics.store(this.#eligible, row, eligible ? 1 : 0);
+  /** May go on with what belongs to a session of its own: as eligible, or draining with time left. */
+  keepsSessions(row: number): boolean {
+    return ((this.#standing[row] as number) & ~DRAINING) === HEALTHY;
+  }
+
+  /** Its idle connections are of no use any more. */
+  isLeaving(row: number): boolean {
+    return ((this.#standing[row] as number) & (DRAINING | MAINTENANCE)) !== 0;
+  }
+
+  setHealthy(row: number, healthy: boolean): void {
+    this.#set(row, HEALTHY, healthy);
+  }
+
+  /** Taken out for a while because of how it answers. */
+  setEjected(row: number, ejected: boolean): void {
+    this.#set(row, EJECTED, ejected);
+  }
+
+  isEjected(row: number): boolean {
+    return ((this.#standing[row] as number) & EJECTED) !== 0;
+  }
+
+  setState(row: number, state: AdminState): void {
+    // Set before clear: going from one to the other it is never ready for a moment.
+    if (state !== "ready") Atomics.or(this.#standing, row, state === "drain" ? DRAINING : MAINTENANCE);
+    const gone = (state === "drain" ? 0 : DRAINING) | (state === "maintenance" ? 0 : MAINTENANCE) | DRAINED;
+    Atomics.and(this.#standing, row, ~gone);
+  }
+
+  /** The time for draining is over: sessions go elsewhere too. */
+  setDrained(row: number): void {
+    this.#set(row, DRAINED, true);
   }
 
   weight(row: number): number {
@@ -79,8 +121,13 @@ export class EndpointTable {
   }
 
   clearRow(row: number): void {
-    this.setEligible(row, false);
+    Atomics.store(this.#standing, row, 0);
     this.setWeight(row, 0);
     for (let worker = 0; worker < this.workers; worker++) Atomics.store(this.#inFlight, row * this.workers + worker, 0);
+  }
+
+  #set(row: number, bit: number, on: boolean): void {
+    if (on) Atomics.or(this.#standing, row, bit);
+    else Atomics.and(this.#standing, row, ~bit);
   }
 }

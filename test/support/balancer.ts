@@ -65,7 +65,7 @@ export function startBalancer(input: ConfigInput, options: BalancerOptions = {})
     openConnections: () => dataPath.openConnections(),
     setEligible: (pool, index, eligible) => {
       const row = [...rows].filter(([name]) => name.startsWith(`${pool} `))[index]?.[1];
-      if (row !== undefined) tables.endpoints.setEligible(row, eligible);
+      if (row !== undefined) tables.endpoints.setHealthy(row, eligible);
     },
     requests: () => tables.metrics.read("listener", 0, LISTENER.requests),
     reload: (next) => serve(configSchema.parse({ accessLog: false, ...next }), {}),
@@ -91,7 +91,7 @@ function updateOf(
         const row = rows.get(`${pool} ${id}`) ?? rows.size;
         const isNew = !rows.has(`${pool} ${id}`);
         rows.set(`${pool} ${id}`, row);
-        if (isNew) tables.endpoints.setEligible(row, true);
+        if (isNew) tables.endpoints.setHealthy(row, true);
         tables.endpoints.setWeight(row, weight);
         const colon = id.lastIndexOf(":");
         return {
