@@ -13,6 +13,7 @@ import { strictTransportSecurity } from "../tls/hsts.ts";
 import type { ListenerTls } from "../tls/listener-tls.ts";
 import {
   at,
+  buildFixedAnswer,
   buildProxyProtocol,
   buildSplit,
   defaultRouteName,
@@ -126,15 +127,7 @@ function buildAction(config: RouteConfig, pools: ReadonlyMap<string, Pool>, rand
     return { kind: "redirect", status: config.redirect.status, location: compileRedirect(config.redirect.to) };
   }
   if (config.respond !== undefined) {
-    const { status, body, headers } = config.respond;
-    const typed = Object.keys(headers).some((header) => header.toLowerCase() === "content-type");
-    const lines = Object.entries(typed ? headers : { "Content-Type": "text/plain; charset=utf-8", ...headers });
-    return {
-      kind: "respond",
-      status,
-      headers: lines.map(([header, value]) => `${header}: ${value}\r\n`).join(""),
-      body,
-    };
+    return { kind: "respond", ...buildFixedAnswer(config.respond) };
   }
   if (config.split !== undefined) return { kind: "split", choose: buildSplit(config.split, pools, random) };
   return { kind: "pool", pool: poolNamed(config.pool ?? "", pools) };

@@ -15,7 +15,7 @@ import { UdpListener } from "../listeners/udp-listener.ts";
 import { AccessLog } from "../observability/access-log.ts";
 import type { Log } from "../observability/log.ts";
 import { type MetricsTable, MetricsWriter, POOL } from "../observability/metrics-table.ts";
-import { EMPTY_VIEW, type Pool, type PoolView } from "../pools/pool.ts";
+import { EMPTY_VIEW, type Pool, type PoolView, type SorryAnswer } from "../pools/pool.ts";
 import type { PoolGate } from "../pools/pool-gate.ts";
 import type { PoolRetry } from "../pools/pool-retry.ts";
 import type { PoolConfig } from "../pools/schema.ts";
@@ -31,7 +31,7 @@ import { Endpoint, type EndpointSpec } from "../upstreams/endpoint.ts";
 import type { EndpointTable } from "../upstreams/endpoint-table.ts";
 import { EndpointTls } from "../upstreams/endpoint-tls.ts";
 import { Http2Pool } from "../upstreams/http2/http2-pool.ts";
-import { at } from "./build-action.ts";
+import { at, buildFixedAnswer } from "./build-action.ts";
 import { buildSnapshots } from "./build-snapshot.ts";
 import { buildTcpSnapshots } from "./build-tcp.ts";
 import { buildUdpSnapshots } from "./build-udp.ts";
@@ -83,6 +83,8 @@ interface PoolInUse extends Pool {
   readonly row: number;
   retry: PoolRetry;
   gate: PoolGate | undefined;
+  fallback: Pool | undefined;
+  sorry: SorryAnswer | undefined;
   key: Pool["key"];
   config: PoolConfig;
   tls: EndpointTls | undefined;
@@ -125,6 +127,8 @@ class WorkerDataPath implements DataPath {
       metrics: this.#context.metrics,
       log,
       sharedOffsetMs: options.sharedOffsetMs ?? 0,
+      clock,
+      random,
     });
     this.#logTimer = timers.every(LOG_FLUSH_INTERVAL_MS, () => this.#context.accessLog?.flush());
   }
@@ -271,7 +275,15 @@ class WorkerDataPath implements DataPath {
     const onLength = (change: number): void => this.#context.metrics.add(cells + POOL.waiting, change);
     const queue = new WaitQueue(config.queue.size, config.queue.timeout, clock, timers, onLength);
     const retry = this.#policies.retry(row, config, () => pool);
-    const nothing = { view: EMPTY_VIEW, key: undefined, gate: undefined, tls: undefined, wire: "" };
+    const nothing = {
+      view: EMPTY_VIEW,
+      key: undefined,
+      gate: undefined,
+      fallback: undefined,
+      sorry: undefined,
+      tls: undefined,
+      wire: "",
+    };
     const pool: PoolInUse = { name, row, ...nothing, queue, retry, cells, config };
     return pool;
   }
@@ -290,6 +302,8 @@ class WorkerDataPath implements DataPath {
     pool.config = config;
     pool.retry = this.#policies.retry(pool.row, config, () => pool);
     pool.gate = this.#policies.gate(pool, config);
+    pool.fallback = config.fallback === undefined ? undefined : this.#pools.get(config.fallback);
+    pool.sorry = config.sorry === undefined ? undefined : buildFixedAnswer(config.sorry);
     pool.key = isKeyed(config) ? (config.key ?? "clientIp") : undefined;
     pool.queue.configure(config.queue.size, config.queue.timeout);
     this.#applyEndpoints(pool, update.endpoints[name] ?? []);
@@ -329,15 +343,18 @@ class WorkerDataPath implements DataPath {
     const { random, clock } = this.#options;
     const numbers = [...new Set(endpoints.map((endpoint) => endpoint.tier))].sort((a, b) => a - b);
     const observers = new Map<Endpoint, ReturnType<typeof buildBalancer<Endpoint>>>();
-    const tiers = numbers.map((tier) => {
-      const members = endpoints.filter((endpoint) => endpoint.tier === tier);
+    const byTier = numbers.map((tier) => endpoints.filter((endpoint) => endpoint.tier === tier));
+    const tiers = byTier.map((members) => {
       const balancer = buildBalancer(config.balance, members, { random, clock });
       if (balancer.onRelease !== undefined) for (const member of members) observers.set(member, balancer);
       return balancer;
     });
     const guards = this.#policies.guards(pool, config, endpoints);
     const hasCircuits = guards !== undefined && [...guards.values()].some(({ breaker }) => breaker !== undefined);
-    return { endpoints, tiers, observers: observers.size === 0 ? undefined : observers, guards, hasCircuits };
+    const plan = this.#policies.plan(pool, config, byTier, tiers, (members) =>
+      buildBalancer(config.balance, members, { random, clock }),
+    );
+    return { endpoints, tiers, observers: observers.size === 0 ? undefined : observers, guards, hasCircuits, plan };
   }
 
   /** A log that stays as it is stays open; a new one is opened before anything is changed, so that failing changes nothing. */

@@ -26,6 +26,7 @@ export function metricsText(supervisor: Supervisor, lastReloadGood: boolean): st
         ? breakerStateIn(tables.resilience.endpointBreaker(endpoint.row))
         : undefined,
     })),
+    panics: supervisor.panics.list(),
     ejections: supervisor.outliers.ejections(),
     circuits: Object.fromEntries(
       Object.entries(named(Object.keys(config?.pools ?? {}), rows.pool)).flatMap(([pool, row]) =>

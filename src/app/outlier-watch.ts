@@ -73,7 +73,7 @@ export class OutlierWatch {
       );
       const ejectedMs = new Map<string, number>();
       const tell = (event: OutlierEvent): void => this.#tell(pool, watched, event);
-      const options = outlierOptions(outliers, USUAL_PANIC_PERCENT);
+      const options = outlierOptions(outliers, config?.panic?.threshold ?? USUAL_PANIC_PERCENT);
       const detector = new OutlierDetector(results, options, random, tell, clock.now());
       const watched: Watched = { endpoints, detector, returnOnCheck: outliers.returnOnCheck, ejectedMs };
       if (before !== undefined) adopt(watched, before);

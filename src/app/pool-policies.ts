@@ -1,21 +1,32 @@
 /** Gives pools the policies that their settings ask for, with their counts in shared memory. */
 
+import type { Balancer } from "../balancing/definition.ts";
+import { algorithms } from "../balancing/registry.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Random } from "../base/random.ts";
 import type { Region } from "../base/shared-memory.ts";
 import type { Log } from "../observability/log.ts";
 import { type MetricsWriter, POOL } from "../observability/metrics-table.ts";
+import { AnywayEndpoint } from "../pools/anyway-endpoint.ts";
 import { EndpointGuard } from "../pools/endpoint-guard.ts";
 import type { Pool } from "../pools/pool.ts";
 import { BudgetCounters, type PoolCounters } from "../pools/pool-counters.ts";
 import { PoolGate } from "../pools/pool-gate.ts";
 import { PoolRetry } from "../pools/pool-retry.ts";
 import type { PoolConfig } from "../pools/schema.ts";
+import { type PlanOptions, TierPlan } from "../pools/tier-plan.ts";
 import { CircuitBreaker, describeBreakerEvent } from "../resilience/circuit-breaker.ts";
 import { ConcurrencyLimits } from "../resilience/concurrency-limits.ts";
 import { circuitBreakerOptions } from "../resilience/options.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { ResilienceMemory } from "./resilience-memory.ts";
 
+/** A tier spills over when fewer than five in seven of its endpoints are available. */
+const USUAL_OVERPROVISIONING = 1.4;
+
 export interface PoolPoliciesOptions {
+  readonly clock: Clock;
+  readonly random: Random;
   readonly memory: ResilienceMemory;
   readonly worker: number;
   readonly metrics: MetricsWriter;
@@ -72,6 +83,26 @@ export class PoolPolicies {
     );
   }
 
+  /** How traffic is shared over tiers, where it is not simply one after the other. */
+  plan(
+    pool: PoolPlace,
+    config: PoolConfig,
+    tiers: readonly (readonly Endpoint[])[],
+    balancers: readonly Balancer<Endpoint>[],
+    anyway: (endpoints: readonly AnywayEndpoint[]) => Balancer<AnywayEndpoint>,
+  ): TierPlan | undefined {
+    const plan = planOptions(config);
+    if (plan === undefined) return undefined;
+    const { metrics, clock, random } = this.#options;
+    const isKeyed = algorithms[config.balance.algorithm].keyed;
+    const planned = tiers.map((members, index) => ({
+      members,
+      balancer: balancers[index] as Balancer<Endpoint>,
+      anyway: anyway(members.map((member) => AnywayEndpoint.of(member))),
+    }));
+    return new TierPlan(planned, plan, clock, random, isKeyed, () => metrics.add(pool.cells + POOL.panicked, 1));
+  }
+
   #breaker(region: Region, config: BreakerConfig, pool: PoolPlace, endpoint: string): CircuitBreaker {
     const { metrics, log } = this.#options;
     return new CircuitBreaker(region, circuitBreakerOptions(config), (event) => {
@@ -82,6 +113,16 @@ export class PoolPolicies {
       } else log.info(event.to === "closed" ? "a circuit closes" : "a circuit is tried", fields);
     });
   }
+}
+
+/** Undefined when one tier is used after the other and nothing else is tried. */
+export function planOptions({ overprovisioning, panic }: PoolConfig): PlanOptions | undefined {
+  if (overprovisioning === undefined && panic === undefined) return undefined;
+  return {
+    overprovisioningPercent: Math.round((overprovisioning ?? USUAL_OVERPROVISIONING) * 100),
+    panicPercent: panic?.threshold ?? 0,
+    failOpen: panic?.failOpen ?? false,
+  };
 }
 
 /** What is needed to know of a pool to count for it. */

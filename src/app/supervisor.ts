@@ -18,6 +18,7 @@ import type { WorkerUpdate } from "./data-path.ts";
 import { EndpointRegistry } from "./endpoint-registry.ts";
 import { createSharedMemory, privateMemory, type SharedTables } from "./memory.ts";
 import { OutlierWatch } from "./outlier-watch.ts";
+import { PanicWatch } from "./panic-watch.ts";
 import { Rows } from "./rows.ts";
 import { type InheritedSockets, ListeningSockets } from "./sockets.ts";
 import { localLink, ProcessLink, type WorkerLink } from "./worker-link.ts";
@@ -59,6 +60,7 @@ export class Supervisor {
   readonly #sockets: ListeningSockets;
   readonly #memoryDescriptor: number;
   readonly outliers: OutlierWatch;
+  readonly panics: PanicWatch;
   readonly #links: (WorkerLink | undefined)[];
   readonly #restartMs: number[];
   #update: WorkerUpdate | undefined;
@@ -89,6 +91,7 @@ export class Supervisor {
     });
     const lastPassedMs = (pool: string, id: string) => this.endpoints.lastPassedMs(pool, id);
     this.outliers = new OutlierWatch({ clock, timers, random, log, tables: this.tables, lastPassedMs });
+    this.panics = new PanicWatch({ timers, log, table: this.tables.endpoints });
   }
 
   /** Serves `config`. Rejects with an EvenkeelError when it cannot; then what was served before goes on. One at a time. */
@@ -150,6 +153,7 @@ export class Supervisor {
     this.#pinger?.stop();
     this.endpoints.close();
     this.outliers.close();
+    this.panics.close();
     this.certificates.close();
     const links = this.links;
     this.#links.fill(undefined);
@@ -177,9 +181,10 @@ export class Supervisor {
     sockets.commit();
     this.#update = update;
     this.config = config;
-    for (const [name, pool] of Object.entries(config.pools))
-      this.outliers.setPool(name, pool, update.endpoints[name] ?? []);
-    this.outliers.keepOnly(Object.keys(config.pools));
+    for (const watch of [this.outliers, this.panics]) {
+      for (const [name, pool] of Object.entries(config.pools)) watch.setPool(name, pool, update.endpoints[name] ?? []);
+      watch.keepOnly(Object.keys(config.pools));
+    }
     this.#keepRows(update);
     this.#pinger ??= this.#options.timers.every(PING_INTERVAL_MS, () => this.#ping());
   }
@@ -260,7 +265,7 @@ export class Supervisor {
     if (update === undefined || update.config.pools[pool] === undefined) return;
     this.#update = { ...update, endpoints: { ...update.endpoints, [pool]: specs } };
     for (const link of this.links) link.replaceEndpoints(pool, specs);
-    this.outliers.setPool(pool, update.config.pools[pool], specs);
+    for (const watch of [this.outliers, this.panics]) watch.setPool(pool, update.config.pools[pool], specs);
   }
 
   /** Takes back what the dead worker held and puts another in its place. */

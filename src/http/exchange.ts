@@ -58,6 +58,8 @@ export class Exchange implements FilterContext, AccessRecord {
 
   matched: Route | undefined;
   poolInUse: Pool | undefined;
+  /** Where it was sent, when `poolInUse` is a fallback. */
+  poolAtFirst: Pool | undefined;
   key = 0;
   tried: Endpoint[] | undefined;
   attempt: RunningAttempt | undefined;

@@ -13,7 +13,7 @@ import type { Endpoint } from "../upstreams/endpoint.ts";
 import { Attempt } from "./attempt.ts";
 import { ExchangeRequestEdits } from "./edits.ts";
 import type { AttemptEnd, Exchange } from "./exchange.ts";
-import { finish } from "./finish.ts";
+import { finish, leavePool } from "./finish.ts";
 import { dropReplacedHeaders } from "./forward-request.ts";
 import { keyOf } from "./request-key.ts";
 import { respondWithError, respondWithFixed, respondWithRedirect } from "./respond.ts";
@@ -61,14 +61,38 @@ function runRequestFilters(exchange: Exchange, route: Route): ErrorCode | undefi
 }
 
 function sendToPool(exchange: Exchange, route: Route, pool: Pool): void {
-  exchange.poolInUse = pool;
-  exchange.key = pool.key === undefined ? 0 : keyOf(pool.key, exchange);
   const { head } = exchange;
   exchange.upgrade = route.upgrade && head.connectionUpgrade && isUpgradePassedOn(exchange);
   dropReplacedHeaders(exchange);
+  begin(exchange, route, pool);
+}
+
+function begin(exchange: Exchange, route: Route, pool: Pool): void {
+  exchange.poolInUse = pool;
+  exchange.key = pool.key === undefined ? 0 : keyOf(pool.key, exchange);
   const refusal = enter(exchange, pool);
-  if (refusal !== undefined) return refuse(exchange, refusal);
+  if (refusal !== undefined) return fallBack(exchange, refusal);
   attempt(exchange, route, pool);
+}
+
+/** The pool cannot serve it: another one may, where that is set and nothing of the request has reached an endpoint. */
+function fallBack(exchange: Exchange, code: ErrorCode): void {
+  const pool = exchange.poolInUse as Pool;
+  const { fallback } = pool;
+  if (fallback === undefined || !isForFallback(code) || !exchange.canReplay) return refuse(exchange, code);
+  endRetry(exchange);
+  if (exchange.ticket !== undefined) leavePool(exchange, exchange.ticket, code);
+  exchange.context.metrics.add(pool.cells + POOL.fellBack, 1);
+  exchange.poolAtFirst ??= pool;
+  exchange.attemptsElsewhere = exchange.attempts;
+  exchange.tried = undefined;
+  begin(exchange, exchange.matched as Route, fallback);
+}
+
+/** There was no place for it, or no connection. */
+function isForFallback(code: ErrorCode): boolean {
+  const { status, source, retry } = ERRORS[code];
+  return retry === "connect-failure" || (source === "internal" && status === 503);
 }
 
 /** Past the pool's own circuit and limits, where it has any. */
@@ -84,7 +108,7 @@ function enter(exchange: Exchange, pool: Pool): ErrorCode | undefined {
 function attempt(exchange: Exchange, route: Route, pool: Pool): void {
   const endpoint = pick(exchange, pool);
   if (endpoint === undefined) return waitOrRefuse(exchange, route, pool);
-  begin(exchange, route, pool, endpoint);
+  send(exchange, route, pool, endpoint);
 }
 
 function pick(exchange: Exchange, pool: Pool): Endpoint | undefined {
@@ -100,7 +124,7 @@ function pickOf(exchange: Exchange, { view }: Pool, tried: readonly Endpoint[] |
   return picked?.endpoint;
 }
 
-function begin(exchange: Exchange, route: Route, pool: Pool, endpoint: Endpoint): void {
+function send(exchange: Exchange, route: Route, pool: Pool, endpoint: Endpoint): void {
   exchange.attempts++;
   exchange.lastEndpoint = endpoint.id;
   const running = new Attempt(exchange, route, pool, endpoint, attemptEnded);
@@ -119,12 +143,12 @@ function waitOrRefuse(exchange: Exchange, route: Route, pool: Pool): void {
     },
     begin(endpoint) {
       exchange.stopWaiting = undefined;
-      begin(exchange, route, pool, endpoint);
+      send(exchange, route, pool, endpoint);
     },
     refuse(code) {
       exchange.nowMs = exchange.context.clock.now();
       exchange.stopWaiting = undefined;
-      refuse(exchange, code);
+      fallBack(exchange, code);
     },
   });
   if (exchange.stopWaiting !== undefined) exchange.context.metrics.add(pool.cells + POOL.queued, 1);
@@ -135,7 +159,7 @@ function attemptEnded(exchange: Exchange, { endpoint }: Attempt, end: AttemptEnd
   const pool = exchange.poolInUse as Pool;
   if (end === undefined) complete(exchange);
   else if (end === "unwanted" || mayTryAgain(exchange, end)) tryAgain(exchange, pool, endpoint);
-  else refuse(exchange, end);
+  else fallBack(exchange, end);
   // Its place on the endpoint is free now.
   if (pool.queue.length > 0) pool.queue.wake();
 }

@@ -132,6 +132,21 @@ export const METRICS = {
     labels: ["pool", "endpoint", "state"],
     help: "1 for the state of a circuit: closed, open or half-open; without an endpoint for the pool's own.",
   },
+  evenkeel_pool_panic: {
+    type: "gauge",
+    labels: ["pool"],
+    help: "1 while so few endpoints are available that requests go to all of a tier, well or not.",
+  },
+  evenkeel_pool_panicked_total: {
+    type: "counter",
+    labels: ["pool"],
+    help: "Attempts on an endpoint of a tier in panic.",
+  },
+  evenkeel_pool_fallbacks_total: {
+    type: "counter",
+    labels: ["pool"],
+    help: "Requests that went on to the fallback pool.",
+  },
   evenkeel_refusals_total: {
     type: "counter",
     labels: ["reason"],

@@ -30,7 +30,16 @@ export const LISTENER = {
 /** Fields of a route's row: answers by class of status (0 for none sent), then the duration of whole exchanges. */
 export const ROUTE = { statusClass: 0, duration: 6 } as const;
 /** Fields of a pool's row. */
-export const POOL = { retries: 0, queued: 1, waiting: 2, refused: 3, retriesOverBudget: 4, circuitsOpened: 5 } as const;
+export const POOL = {
+  retries: 0,
+  queued: 1,
+  waiting: 2,
+  refused: 3,
+  retriesOverBudget: 4,
+  circuitsOpened: 5,
+  panicked: 6,
+  fellBack: 7,
+} as const;
 /** Fields of an endpoint's row; `firstByte` is the time from sending to the first byte of the answer. */
 export const ENDPOINT = {
   attempts: 0,
@@ -51,7 +60,7 @@ interface KindShape {
 export const KINDS = {
   listener: { rows: 256, fields: 9 },
   route: { rows: 16_384, fields: ROUTE.duration + HISTOGRAM_FIELDS },
-  pool: { rows: 4_096, fields: 6 },
+  pool: { rows: 4_096, fields: 8 },
   endpoint: { rows: 16_384, fields: ENDPOINT.firstByte + HISTOGRAM_FIELDS },
   reason: { rows: 64, fields: 1 },
 } as const satisfies Record<string, KindShape>;

@@ -41,6 +41,7 @@ function full(): MetricsInput {
     ],
     ejections: [{ pool: "app", reason: "timeouts", count: 2 }],
     circuits: { app: "open" },
+    panics: [{ pool: "app", panics: true }],
     version: "1.2.3",
     generation: 4,
     lastReloadGood: false,

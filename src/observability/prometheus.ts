@@ -19,6 +19,8 @@ export interface MetricsInput {
   readonly pools: Readonly<Record<string, number>>;
   readonly endpoints: readonly EndpointMetrics[];
   readonly ejections: readonly { readonly pool: string; readonly reason: string; readonly count: number }[];
+  /** Pools that can panic. */
+  readonly panics: readonly { readonly pool: string; readonly panics: boolean }[];
   /** State of the circuits of pools that have one. */
   readonly circuits: Readonly<Record<string, string>>;
   readonly version: string;
@@ -130,11 +132,16 @@ function renderEndpoints(page: Page, { table, endpoints }: MetricsInput): void {
   }
 }
 
-function renderPolicies(page: Page, { table, pools, endpoints, ejections, circuits }: MetricsInput): void {
+function renderPolicies(page: Page, { table, pools, endpoints, ejections, circuits, panics }: MetricsInput): void {
   for (const { pool, id, ejected } of endpoints)
     page.sample("evenkeel_endpoint_ejected", { pool, endpoint: id }, ejected ? 1 : 0);
   for (const { pool, reason, count } of ejections)
     page.sample("evenkeel_endpoint_ejections_total", { pool, reason }, count);
+  for (const { pool, panics: now } of panics) page.sample("evenkeel_pool_panic", { pool }, now ? 1 : 0);
+  for (const [pool, row] of Object.entries(pools)) {
+    page.sample("evenkeel_pool_panicked_total", { pool }, table.read("pool", row, POOL.panicked));
+    page.sample("evenkeel_pool_fallbacks_total", { pool }, table.read("pool", row, POOL.fellBack));
+  }
   for (const [pool, row] of Object.entries(pools))
     page.sample("evenkeel_circuits_opened_total", { pool }, table.read("pool", row, POOL.circuitsOpened));
   const circuit = (labels: Labels, now: string): void => {

@@ -15,7 +15,10 @@ export function pickEndpoint(
   key: number,
   tried: readonly Endpoint[] | undefined,
 ): Endpoint | undefined {
-  const { tiers } = view;
+  const { tiers, plan } = view;
+  const planned = plan?.pick(key, tried);
+  // Whatever tier it fell to, another is better than none.
+  if (planned?.acquire() === true) return planned;
   for (let tier = 0; tier < tiers.length; tier++) {
     for (let collisions = 0; collisions < MAX_COLLISIONS; collisions++) {
       const endpoint = tiers[tier]?.pick(key, tried);

@@ -5,6 +5,7 @@ import type { EndpointGuard } from "./endpoint-guard.ts";
 import type { KeyConfig } from "./key-schema.ts";
 import type { PoolGate } from "./pool-gate.ts";
 import type { PoolRetry } from "./pool-retry.ts";
+import type { TierPlan } from "./tier-plan.ts";
 import type { WaitQueue } from "./wait-queue.ts";
 
 /** The endpoints of a pool at one moment, and what picks among them. */
@@ -18,6 +19,8 @@ export interface PoolView {
   readonly guards: ReadonlyMap<Endpoint, EndpointGuard> | undefined;
   /** The guards may keep endpoints back. */
   readonly hasCircuits: boolean;
+  /** Undefined where one tier is used after the other. */
+  readonly plan: TierPlan | undefined;
 }
 
 export interface Pool {
@@ -29,8 +32,19 @@ export interface Pool {
   readonly retry: PoolRetry;
   /** Undefined when everything is let in. */
   readonly gate: PoolGate | undefined;
+  /** Where requests go that this one has no place for. */
+  readonly fallback: Pool | undefined;
+  /** What clients get instead of an error. */
+  readonly sorry: SorryAnswer | undefined;
   /** First cell of the pool's row in the metrics. */
   readonly cells: number;
+}
+
+export interface SorryAnswer {
+  readonly status: number;
+  /** Lines with their line breaks. */
+  readonly headers: string;
+  readonly body: string;
 }
 
 export const EMPTY_VIEW: PoolView = {
@@ -39,4 +53,5 @@ export const EMPTY_VIEW: PoolView = {
   observers: undefined,
   guards: undefined,
   hasCircuits: false,
+  plan: undefined,
 };

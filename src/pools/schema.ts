@@ -1,10 +1,16 @@
 /** A pool: interchangeable endpoints with their balancing, health and connection settings. */
 import { z } from "zod";
 import { balanceSchema } from "../balancing/schema.ts";
-import { duration } from "../base/schema.ts";
+import { duration, headerName, headerValue } from "../base/schema.ts";
 import { healthSchema } from "../health/schema.ts";
 import { retrySchema } from "../resilience/retry-schema.ts";
-import { circuitBreakerSchema, concurrencyLimitsSchema, outlierDetectionSchema } from "../resilience/schema.ts";
+import {
+  circuitBreakerSchema,
+  concurrencyLimitsSchema,
+  outlierDetectionSchema,
+  overprovisioningSchema,
+  panicSchema,
+} from "../resilience/schema.ts";
 import { connectionsSchema, endpointSchema } from "../upstreams/schema.ts";
 import { keySchema } from "./key-schema.ts";
 
@@ -14,6 +20,23 @@ export const queueSchema = z
     timeout: duration().prefault("5s").describe("How long a request waits before it is refused with 503."),
   })
   .describe("Where requests wait while every endpoint has reached its `maxConnections`.");
+
+export const sorrySchema = z
+  .strictObject({
+    status: z.int().min(200).max(599).default(503).describe("Status."),
+    body: z.string().default("").describe("Body."),
+    headers: z
+      .record(
+        headerName.refine(
+          (header) => !/^(content-length|transfer-encoding|connection|date)$/i.test(header),
+          "expected a header that evenkeel does not write itself",
+        ),
+        headerValue,
+      )
+      .default({})
+      .describe("Headers; Content-Type is text/plain unless set here."),
+  })
+  .describe("What clients get instead of an error of 502, 503 or 504. The log has the reason all the same.");
 
 export const poolSchema = z.strictObject({
   balance: balanceSchema,
@@ -30,6 +53,10 @@ export const poolSchema = z.strictObject({
   outlierDetection: outlierDetectionSchema,
   circuitBreaker: circuitBreakerSchema,
   limits: concurrencyLimitsSchema.optional(),
+  overprovisioning: overprovisioningSchema,
+  panic: panicSchema,
+  fallback: z.string().optional().describe("Another pool, for requests that this one has no endpoint or no room for."),
+  sorry: sorrySchema.optional(),
 });
 
 export type PoolConfig = z.output<typeof poolSchema>;

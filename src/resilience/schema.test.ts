@@ -90,10 +90,8 @@ describe("defaults", () => {
       floorPercent: 10,
     });
     expect(options.slowStartOptions(false).windowMs).toBe(0);
-    expect(options.degradationOptions(schemas.degradationSchema.parse(undefined))).toEqual({
-      overprovisioningPercent: 140,
-      panicPercent: 50,
-    });
+    expect(schemas.panicSchema.parse({})).toEqual({ threshold: 50, failOpen: true });
+    expect(schemas.panicSchema.parse(undefined)).toBeUndefined();
     expect(options.adaptiveConcurrencyOptions(on(schemas.adaptiveConcurrencySchema))).toMatchObject({
       initialLimit: 20,
       queueSize: 4,
@@ -125,7 +123,7 @@ describe("mistakes", () => {
     ["retrySchema", { methods: ["post"] }],
     ["hedgingSchema", { minDelay: "2s", maxDelay: "1s" }],
     ["slowStartSchema", { aggression: 0 }],
-    ["degradationSchema", { overprovisioning: 0.9 }],
+    ["panicSchema", { threshold: 101 }],
     ["adaptiveConcurrencySchema", { initialLimit: 10 }],
     ["codelSchema", { target: "200ms" }],
     ["loadSheddingSchema", { delayFull: "50ms" }],

@@ -123,20 +123,29 @@ export const slowStartSchema = z
   .prefault({})
   .describe("New and recovered endpoints begin with a small part of their traffic; `false` turns it off.");
 
-export const degradationSchema = z
+export const overprovisioningSchema = z
+  .number()
+  .min(1)
+  .max(10)
+  .optional()
+  .describe(
+    "A tier keeps all traffic while its available endpoints times this reach all of them, 1.4 for instance; below that the next tier gets the rest. When not set, a tier is used when the ones before it have nothing left; with `panic` it is 1.4.",
+  );
+
+export const panicSchema = z
   .strictObject({
-    overprovisioning: z
-      .number()
-      .min(1)
-      .max(10)
-      .default(1.4)
-      .describe("A tier keeps all traffic while its healthy endpoints times this reach all of them."),
-    panicPercent: percent
+    threshold: percent
       .default(50)
-      .describe("With fewer endpoints available, traffic goes to all of them, healthy or not; 0 answers 503 instead."),
+      .describe("Percent of a tier's endpoints; with fewer available, its traffic goes to all of them, well or not."),
+    failOpen: z
+      .boolean()
+      .default(true)
+      .describe("Not one endpoint is available: all are tried. `false` refuses requests with 503."),
   })
-  .prefault({})
-  .describe("Where traffic goes when endpoints are missing.");
+  .optional()
+  .describe(
+    "What to do when so few endpoints are available that they could not carry the load. When not set, nothing.",
+  );
 
 export const adaptiveConcurrencySchema = z
   .union([
@@ -235,7 +244,6 @@ export type CircuitBreakerConfig = z.output<typeof circuitBreakerSchema>;
 export type ConcurrencyLimitsConfig = z.output<typeof concurrencyLimitsSchema>;
 export type HedgingConfig = z.output<typeof hedgingSchema>;
 export type SlowStartConfig = z.output<typeof slowStartSchema>;
-export type DegradationConfig = z.output<typeof degradationSchema>;
 export type AdaptiveConcurrencyConfig = z.output<typeof adaptiveConcurrencySchema>;
 export type CodelConfig = z.output<typeof codelSchema>;
 export type LoadSheddingConfig = z.output<typeof loadSheddingSchema>;
