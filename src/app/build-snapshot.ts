@@ -3,10 +3,12 @@ import { parseListenAddress } from "../base/address.ts";
 import type { Random } from "../base/random.ts";
 import { compileFilters } from "../filters/registry.ts";
 import { type RouteConfig, routeSchema } from "../http/schema.ts";
+import type { Shedding } from "../http/shedding.ts";
 import type { Action, ListenerSnapshot, Route } from "../http/snapshot.ts";
 import type { HttpListenerConfig } from "../listeners/schema.ts";
 import { MetricsWriter } from "../observability/metrics-table.ts";
 import type { Pool } from "../pools/pool.ts";
+import type { LoadSheddingConfig } from "../resilience/schema.ts";
 import { compileRedirect } from "../routing/redirect.ts";
 import { compileRoutes, type RouteEntry } from "../routing/router.ts";
 import { strictTransportSecurity } from "../tls/hsts.ts";
@@ -33,6 +35,7 @@ export function buildSnapshots(
   pools: ReadonlyMap<string, Pool>,
   random: Random,
   previous: (listener: string) => ListenerTls | undefined,
+  sheddingFor: (listener: string, config: LoadSheddingConfig) => Shedding | undefined,
 ): Map<string, ListenerSnapshot> {
   const { config, rows } = update;
   const isHttp = (name: string): boolean => config.listeners[name]?.protocol === "http";
@@ -56,7 +59,14 @@ export function buildSnapshots(
     snapshots.set(
       name,
       at(`listeners.${name}`, () =>
-        buildListener(name, listener, entries, rows.listeners[name] ?? 0, buildTls(name, listener, update, previous)),
+        buildListener(
+          name,
+          listener,
+          entries,
+          rows.listeners[name] ?? 0,
+          buildTls(name, listener, update, previous),
+          sheddingFor(name, listener.loadShedding),
+        ),
       ),
     );
   }
@@ -69,6 +79,7 @@ function buildListener(
   entries: readonly RouteEntry<Route>[],
   row: number,
   tls: ListenerTls | undefined,
+  shedding: Shedding | undefined,
 ): ListenerSnapshot {
   const port = parseListenAddress(listener.address)?.port ?? 0;
   const scheme = tls === undefined ? "http" : "https";
@@ -83,6 +94,7 @@ function buildListener(
     forwardedLines: `\r\nX-Forwarded-Proto: ${scheme}\r\nX-Forwarded-Port: ${port}\r\n`,
     proxyProtocol: buildProxyProtocol(listener.proxyProtocol),
     router: compileRoutes(entries),
+    shedding,
     trustedProxies: listener.trustedProxies.length === 0 ? undefined : networkSet(listener.trustedProxies),
     maxRequestsPerConnection: listener.maxRequestsPerConnection,
     limits: { bytes: listener.limits.requestHead, fields: listener.limits.headers, bodyRate: listener.limits.bodyRate },

@@ -19,7 +19,8 @@ import { EMPTY_VIEW, type Pool, type PoolView, type SorryAnswer } from "../pools
 import type { PoolGate } from "../pools/pool-gate.ts";
 import type { PoolRetry } from "../pools/pool-retry.ts";
 import type { PoolConfig } from "../pools/schema.ts";
-import { WaitQueue } from "../pools/wait-queue.ts";
+import { WaitQueue, type WaitQueueOptions } from "../pools/wait-queue.ts";
+import { codelOptions } from "../resilience/options.ts";
 import type { TcpSnapshot } from "../tcp/snapshot.ts";
 import type { ListenerTls } from "../tls/listener-tls.ts";
 import { ByteWriter } from "../transport/byte-writer.ts";
@@ -36,6 +37,7 @@ import { buildSnapshots } from "./build-snapshot.ts";
 import { buildTcpSnapshots } from "./build-tcp.ts";
 import { buildUdpSnapshots } from "./build-udp.ts";
 import type { DataPath, WorkerUpdate } from "./data-path.ts";
+import { OverloadMonitor } from "./overload-monitor.ts";
 import { PoolPolicies } from "./pool-policies.ts";
 import type { ResilienceMemory } from "./resilience-memory.ts";
 
@@ -96,6 +98,7 @@ class WorkerDataPath implements DataPath {
   readonly #options: DataPathOptions;
   readonly #context: HttpContext;
   readonly #policies: PoolPolicies;
+  readonly #overload: OverloadMonitor;
   readonly #logTimer: { stop(): void };
   #pools = new Map<string, PoolInUse>();
   #listeners = new Map<string, RunningListener>();
@@ -130,6 +133,7 @@ class WorkerDataPath implements DataPath {
       clock,
       random,
     });
+    this.#overload = new OverloadMonitor({ clock, timers, random, log, memoryBytes: () => process.memoryUsage.rss() });
     this.#logTimer = timers.every(LOG_FLUSH_INTERVAL_MS, () => this.#context.accessLog?.flush());
   }
 
@@ -141,7 +145,9 @@ class WorkerDataPath implements DataPath {
     const { random } = this.#options;
     const previous = (listener: string) => tlsOf(this.#listeners.get(listener));
     const snapshots: Snapshots = {
-      http: buildSnapshots(update, pools, random, previous),
+      http: buildSnapshots(update, pools, random, previous, (listener, config) =>
+        this.#overload.sheddingFor(listener, config),
+      ),
       tcp: buildTcpSnapshots(update, pools, random, previous),
       udp: buildUdpSnapshots(update, pools, random),
     };
@@ -228,6 +234,7 @@ class WorkerDataPath implements DataPath {
     }
     this.#context.sweep.close();
     this.#logTimer.stop();
+    this.#overload.close();
     await this.#context.accessLog?.close();
     this.#context.accessLog = undefined;
   }
@@ -273,7 +280,7 @@ class WorkerDataPath implements DataPath {
     const cells = MetricsWriter.rowStart("pool", row);
     const { clock, timers } = this.#options;
     const onLength = (change: number): void => this.#context.metrics.add(cells + POOL.waiting, change);
-    const queue = new WaitQueue(config.queue.size, config.queue.timeout, clock, timers, onLength);
+    const queue = new WaitQueue(queueOptions(config), clock, timers, onLength);
     const retry = this.#policies.retry(row, config, () => pool);
     const nothing = {
       view: EMPTY_VIEW,
@@ -301,11 +308,11 @@ class WorkerDataPath implements DataPath {
     }
     pool.config = config;
     pool.retry = this.#policies.retry(pool.row, config, () => pool);
-    pool.gate = this.#policies.gate(pool, config);
+    pool.gate = this.#policies.gate(pool, config, pool.gate);
     pool.fallback = config.fallback === undefined ? undefined : this.#pools.get(config.fallback);
     pool.sorry = config.sorry === undefined ? undefined : buildFixedAnswer(config.sorry);
     pool.key = isKeyed(config) ? (config.key ?? "clientIp") : undefined;
-    pool.queue.configure(config.queue.size, config.queue.timeout);
+    pool.queue.configure(queueOptions(config));
     this.#applyEndpoints(pool, update.endpoints[name] ?? []);
   }
 
@@ -404,6 +411,11 @@ function serveDatagrams(listener: RunningListener, settings: UdpSnapshot | undef
   if (!(listener instanceof UdpListener) || settings === undefined) return false;
   listener.serve(settings);
   return true;
+}
+
+function queueOptions({ queue }: PoolConfig): WaitQueueOptions {
+  const { size, timeout, codel } = queue;
+  return { size, timeoutMs: timeout, codel: codel === false ? undefined : codelOptions(codel) };
 }
 
 function isKeyed(config: PoolConfig): boolean {

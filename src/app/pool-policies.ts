@@ -15,9 +15,10 @@ import { PoolGate } from "../pools/pool-gate.ts";
 import { PoolRetry } from "../pools/pool-retry.ts";
 import type { PoolConfig } from "../pools/schema.ts";
 import { type PlanOptions, TierPlan } from "../pools/tier-plan.ts";
+import { AdaptiveConcurrency } from "../resilience/adaptive-concurrency.ts";
 import { CircuitBreaker, describeBreakerEvent } from "../resilience/circuit-breaker.ts";
 import { ConcurrencyLimits } from "../resilience/concurrency-limits.ts";
-import { circuitBreakerOptions } from "../resilience/options.ts";
+import { adaptiveConcurrencyOptions, circuitBreakerOptions } from "../resilience/options.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { ResilienceMemory } from "./resilience-memory.ts";
 
@@ -52,17 +53,31 @@ export class PoolPolicies {
     );
   }
 
-  /** What lets requests into the pool, or undefined when nothing is in their way. */
-  gate(pool: PoolPlace, { limits, circuitBreaker }: PoolConfig): PoolGate | undefined {
-    const ownCircuit = circuitBreaker !== false && circuitBreaker.scope === "pool";
-    if (limits === undefined && !ownCircuit) return undefined;
-    const bounds =
-      limits === undefined
-        ? undefined
-        : new ConcurrencyLimits(this.#counters.usage, this.#counters.limits(pool.row), limits);
-    const region = this.#options.memory.poolBreaker(pool.row);
-    const breaker = ownCircuit ? this.#breaker(region, circuitBreaker, pool, "") : undefined;
-    return new PoolGate(bounds, breaker, this.#options.sharedOffsetMs);
+  /** What lets requests into the pool; the one before where nothing has changed, undefined when nothing is in their way. */
+  gate(pool: PoolPlace, config: PoolConfig, before: PoolGate | undefined): PoolGate | undefined {
+    const { limits, circuitBreaker, adaptiveConcurrency } = config;
+    const own = circuitBreaker !== false && circuitBreaker.scope === "pool" ? circuitBreaker : undefined;
+    if (limits === undefined && own === undefined && adaptiveConcurrency === false) return undefined;
+    const fingerprint = JSON.stringify([limits, own, adaptiveConcurrency]);
+    // What it has learned of the pool's speed is kept.
+    if (before?.fingerprint === fingerprint) return before;
+    const { memory, clock, sharedOffsetMs } = this.#options;
+    const { usage } = this.#counters;
+    return new PoolGate({
+      limits: limits && new ConcurrencyLimits(usage, this.#counters.limits(pool.row), limits),
+      breaker: own && this.#breaker(memory.poolBreaker(pool.row), own, pool, ""),
+      adaptive:
+        adaptiveConcurrency === false
+          ? undefined
+          : new AdaptiveConcurrency(
+              usage,
+              this.#counters.adaptive(pool.row),
+              adaptiveConcurrencyOptions(adaptiveConcurrency),
+              clock.now(),
+            ),
+      fingerprint,
+      sharedOffsetMs,
+    });
   }
 
   /** Who watches the endpoints, or undefined when nobody wants to know. */

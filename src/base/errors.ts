@@ -61,6 +61,8 @@ export const ERRORS = {
   E_QUEUE_FULL: row(503, "internal", "never", "Too many requests are waiting for an endpoint."),
   E_QUEUE_TIMEOUT: row(503, "internal", "never", "No endpoint became free in time."),
   E_CIRCUIT_OPEN: row(503, "internal", "never", "The endpoints fail too often; they are tried again in a while."),
+  E_OVERLOADED: row(503, "internal", "never", "The load balancer is overloaded."),
+  E_POOL_OVERLOADED: row(503, "internal", "never", "The pool answers slowly and takes no more requests for now."),
   E_POOL_FULL: row(503, "internal", "never", "The pool has as many requests as it may."),
   E_TOO_MANY_CONNECTIONS: row(503, "internal", "never", "Too many connections are open."),
   E_SHUTTING_DOWN: row(503, "internal", "never", "The load balancer is shutting down."),

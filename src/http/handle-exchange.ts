@@ -18,12 +18,15 @@ import { dropReplacedHeaders } from "./forward-request.ts";
 import { keyOf } from "./request-key.ts";
 import { respondWithError, respondWithFixed, respondWithRedirect } from "./respond.ts";
 import { bookRetry, endRetry } from "./retries.ts";
+import { isShed } from "./shedding.ts";
 import type { Route } from "./snapshot.ts";
 
 /** The phases of an exchange, in order. docs/request-lifecycle.md describes each of them. */
 export const PHASES = ["match", "filter", "act", "pick", "send", "relay", "retry", "finish"] as const;
 
 export function handleExchange(exchange: Exchange): void {
+  const { shedding } = exchange.settings;
+  if (shedding !== undefined && isShed(exchange, shedding)) return refuse(exchange, "E_OVERLOADED");
   const route = exchange.settings.router.match(exchange);
   if (route === undefined) return refuse(exchange, "E_NO_ROUTE");
   if (route === AMBIGUOUS) return refuse(exchange, "E_AMBIGUOUS_PATH");

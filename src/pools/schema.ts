@@ -5,7 +5,9 @@ import { duration, headerName, headerValue } from "../base/schema.ts";
 import { healthSchema } from "../health/schema.ts";
 import { retrySchema } from "../resilience/retry-schema.ts";
 import {
+  adaptiveConcurrencySchema,
   circuitBreakerSchema,
+  codelSchema,
   concurrencyLimitsSchema,
   outlierDetectionSchema,
   overprovisioningSchema,
@@ -18,6 +20,7 @@ export const queueSchema = z
   .strictObject({
     size: z.int().min(0).max(100_000).default(1_024).describe("Requests that may wait per worker; 0 refuses at once."),
     timeout: duration().prefault("5s").describe("How long a request waits before it is refused with 503."),
+    codel: codelSchema,
   })
   .describe("Where requests wait while every endpoint has reached its `maxConnections`.");
 
@@ -53,6 +56,7 @@ export const poolSchema = z.strictObject({
   outlierDetection: outlierDetectionSchema,
   circuitBreaker: circuitBreakerSchema,
   limits: concurrencyLimitsSchema.optional(),
+  adaptiveConcurrency: adaptiveConcurrencySchema,
   overprovisioning: overprovisioningSchema,
   panic: panicSchema,
   fallback: z.string().optional().describe("Another pool, for requests that this one has no endpoint or no room for."),

@@ -1,6 +1,6 @@
 /** How a pool stays up: what is watched, what is tried again, and what is refused. */
 import { z } from "zod";
-import { byteSize, duration } from "../base/schema.ts";
+import { byteSize, duration, headerName } from "../base/schema.ts";
 import { failureShape, latencyShape, successShape } from "./comparison-schema.ts";
 
 const count = (least: number, most: number) => z.int().min(least).max(most);
@@ -198,6 +198,10 @@ export const loadSheddingSchema = z
         delayFull: duration({ min: 2 }).prefault("500ms").describe("Lag at which only critical requests pass."),
         memoryFrom: byteSize().prefault("0B").describe("Memory of a worker at which shedding begins."),
         memoryFull: byteSize().prefault("0B").describe("Memory at which only critical requests pass; 0B turns it off."),
+        priorityHeader: headerName
+          .toLowerCase()
+          .optional()
+          .describe("A request header that says `critical`, `high`, `normal` or `low`. Without it all are `normal`."),
         recovery: duration({ min: 1 }).prefault("5s").describe("Time that it takes to let everything pass again."),
       })
       .refine((value) => value.delayFull > value.delayFrom, {
