@@ -206,6 +206,21 @@ describe("how long", () => {
   });
 });
 
+test("an endpoint is told how much is left of the time that the client gave", async () => {
+  const clock = new FakeClock();
+  const [first, second] = [answering(() => {}), answering(response("ok"))];
+  const balancer = inOrder(first, second, { on: ["timeout"], perTryTimeout: "2s" }, clock);
+  const answer = sendRaw(balancer.port, "GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\ngrpc-timeout: 10S\r\n\r\n", one);
+  await settle();
+  clock.advance(2_500);
+  expect(statusOf((await answer).text)).toBe(200);
+  expect(first.received[0]).toMatch(/\r\ngrpc-timeout: 10000m\r\n/);
+  const left = Number(/grpc-timeout: (\d+)m/.exec(second.received[0] as string)?.[1]);
+  expect(left).toBeGreaterThan(7_000);
+  expect(left).toBeLessThanOrEqual(8_000);
+  expect(second.received[0]?.match(/grpc-timeout/g)?.length).toBe(1);
+});
+
 describe("the budget", () => {
   const budget = { percent: 0, minimum: 1 };
 
