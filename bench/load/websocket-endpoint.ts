@@ -1,4 +1,6 @@
 /** Echoes WebSocket messages on /ws; on /hang it takes requests and never answers. */
+export {};
+
 const server = Bun.serve({
   hostname: "127.0.0.1",
   port: Number(process.argv[2]),

@@ -128,7 +128,7 @@ export class AdminBackend implements ApiBackend {
   }
 
   /** Whether it may be picked, and of all reasons the one to look at first. */
-  #standing({ row, state, status, reason, sinceMs, stateSinceMs, weight, drainLeftMs }: EndpointStatus): {
+  #standing({ row, state, status, reason, sinceMs, stateSinceMs, weight, drainLeftMs, ejection }: EndpointStatus): {
     usable: boolean;
     reason: string;
     sinceMs: number;
@@ -140,7 +140,8 @@ export class AdminBackend implements ApiBackend {
       const why = drainLeftMs === 0 ? "drained: its time is over" : "draining";
       return { usable: false, reason: why, sinceMs: stateSinceMs };
     }
-    if (endpoints.isEjected(row)) return { usable: false, reason: "ejected: it failed too often", sinceMs };
+    if (ejection !== undefined)
+      return { usable: false, reason: `ejected: ${ejection.reason}`, sinceMs: ejection.sinceMs };
     if (weight === 0) return { usable: false, reason: "its weight is 0", sinceMs };
     return { usable: endpoints.isEligible(row), reason, sinceMs };
   }

@@ -6,8 +6,9 @@ import type { Random } from "../base/random.ts";
 import { keyText } from "../http/request-key.ts";
 import type { RouteConfig } from "../http/schema.ts";
 import type { TcpListenerConfig } from "../listeners/schema.ts";
-import type { Pool } from "../pools/pool.ts";
+import type { Pool, SorryAnswer } from "../pools/pool.ts";
 import type { RequestView } from "../routing/request-view.ts";
+import type { RespondConfig } from "../routing/schema.ts";
 import { compileSplit } from "../routing/split.ts";
 
 /** Below every route of the file: where a listener's own `pool` takes what nothing else matched. */
@@ -40,6 +41,13 @@ export function poolNamed(name: string, pools: ReadonlyMap<string, Pool>): Pool 
   const pool = pools.get(name);
   if (pool === undefined) throw new EvenkeelError(`there is no pool named ${name}`);
   return pool;
+}
+
+/** An answer that is always the same, ready to be sent. */
+export function buildFixedAnswer({ status, body, headers }: RespondConfig): SorryAnswer {
+  const typed = Object.keys(headers).some((header) => header.toLowerCase() === "content-type");
+  const lines = Object.entries(typed ? headers : { "Content-Type": "text/plain; charset=utf-8", ...headers });
+  return { status, headers: lines.map(([header, value]) => `${header}: ${value}\r\n`).join(""), body };
 }
 
 /** Runs `build`; what it throws names the place. */

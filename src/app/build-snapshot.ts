@@ -3,16 +3,19 @@ import { parseListenAddress } from "../base/address.ts";
 import type { Random } from "../base/random.ts";
 import { compileFilters } from "../filters/registry.ts";
 import { type RouteConfig, routeSchema } from "../http/schema.ts";
+import type { Shedding } from "../http/shedding.ts";
 import type { Action, ListenerSnapshot, Route } from "../http/snapshot.ts";
 import type { HttpListenerConfig } from "../listeners/schema.ts";
 import { MetricsWriter } from "../observability/metrics-table.ts";
 import type { Pool } from "../pools/pool.ts";
+import type { LoadSheddingConfig } from "../resilience/schema.ts";
 import { compileRedirect } from "../routing/redirect.ts";
 import { compileRoutes, type RouteEntry } from "../routing/router.ts";
 import { strictTransportSecurity } from "../tls/hsts.ts";
 import type { ListenerTls } from "../tls/listener-tls.ts";
 import {
   at,
+  buildFixedAnswer,
   buildProxyProtocol,
   buildSplit,
   defaultRouteName,
@@ -32,6 +35,7 @@ export function buildSnapshots(
   pools: ReadonlyMap<string, Pool>,
   random: Random,
   previous: (listener: string) => ListenerTls | undefined,
+  sheddingFor: (listener: string, config: LoadSheddingConfig) => Shedding | undefined,
 ): Map<string, ListenerSnapshot> {
   const { config, rows } = update;
   const isHttp = (name: string): boolean => config.listeners[name]?.protocol === "http";
@@ -55,7 +59,14 @@ export function buildSnapshots(
     snapshots.set(
       name,
       at(`listeners.${name}`, () =>
-        buildListener(name, listener, entries, rows.listeners[name] ?? 0, buildTls(name, listener, update, previous)),
+        buildListener(
+          name,
+          listener,
+          entries,
+          rows.listeners[name] ?? 0,
+          buildTls(name, listener, update, previous),
+          sheddingFor(name, listener.loadShedding),
+        ),
       ),
     );
   }
@@ -68,6 +79,7 @@ function buildListener(
   entries: readonly RouteEntry<Route>[],
   row: number,
   tls: ListenerTls | undefined,
+  shedding: Shedding | undefined,
 ): ListenerSnapshot {
   const port = parseListenAddress(listener.address)?.port ?? 0;
   const scheme = tls === undefined ? "http" : "https";
@@ -82,6 +94,7 @@ function buildListener(
     forwardedLines: `\r\nX-Forwarded-Proto: ${scheme}\r\nX-Forwarded-Port: ${port}\r\n`,
     proxyProtocol: buildProxyProtocol(listener.proxyProtocol),
     router: compileRoutes(entries),
+    shedding,
     trustedProxies: listener.trustedProxies.length === 0 ? undefined : networkSet(listener.trustedProxies),
     maxRequestsPerConnection: listener.maxRequestsPerConnection,
     limits: { bytes: listener.limits.requestHead, fields: listener.limits.headers, bodyRate: listener.limits.bodyRate },
@@ -126,15 +139,7 @@ function buildAction(config: RouteConfig, pools: ReadonlyMap<string, Pool>, rand
     return { kind: "redirect", status: config.redirect.status, location: compileRedirect(config.redirect.to) };
   }
   if (config.respond !== undefined) {
-    const { status, body, headers } = config.respond;
-    const typed = Object.keys(headers).some((header) => header.toLowerCase() === "content-type");
-    const lines = Object.entries(typed ? headers : { "Content-Type": "text/plain; charset=utf-8", ...headers });
-    return {
-      kind: "respond",
-      status,
-      headers: lines.map(([header, value]) => `${header}: ${value}\r\n`).join(""),
-      body,
-    };
+    return { kind: "respond", ...buildFixedAnswer(config.respond) };
   }
   if (config.split !== undefined) return { kind: "split", choose: buildSplit(config.split, pools, random) };
   return { kind: "pool", pool: poolNamed(config.pool ?? "", pools) };

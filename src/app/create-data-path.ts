@@ -14,11 +14,15 @@ import type { ListenerConfig } from "../listeners/schema.ts";
 import { TcpListener } from "../listeners/tcp-listener.ts";
 import { UdpListener } from "../listeners/udp-listener.ts";
 import { AccessLog } from "../observability/access-log.ts";
+import type { EventReport } from "../observability/event-log.ts";
 import type { Log } from "../observability/log.ts";
 import { type MetricsTable, MetricsWriter, POOL } from "../observability/metrics-table.ts";
-import { EMPTY_VIEW, type Pool, type PoolView } from "../pools/pool.ts";
+import { EMPTY_VIEW, type Pool, type PoolView, type SorryAnswer } from "../pools/pool.ts";
+import type { PoolGate } from "../pools/pool-gate.ts";
+import type { PoolRetry } from "../pools/pool-retry.ts";
 import type { PoolConfig } from "../pools/schema.ts";
-import { WaitQueue } from "../pools/wait-queue.ts";
+import { WaitQueue, type WaitQueueOptions } from "../pools/wait-queue.ts";
+import { codelOptions } from "../resilience/options.ts";
 import { WEIGHT_SCALE } from "../resilience/slow-start.ts";
 import type { PoolSessions } from "../sessions/pool-sessions.ts";
 import type { SessionTable } from "../sessions/session-table.ts";
@@ -35,12 +39,15 @@ import { Endpoint, type EndpointSpec } from "../upstreams/endpoint.ts";
 import type { EndpointTable } from "../upstreams/endpoint-table.ts";
 import { EndpointTls } from "../upstreams/endpoint-tls.ts";
 import { Http2Pool } from "../upstreams/http2/http2-pool.ts";
-import { at } from "./build-action.ts";
+import { at, buildFixedAnswer } from "./build-action.ts";
 import { SessionsBuilder } from "./build-sessions.ts";
 import { buildSnapshots } from "./build-snapshot.ts";
 import { buildTcpSnapshots } from "./build-tcp.ts";
 import { buildUdpSnapshots } from "./build-udp.ts";
 import type { DataPath, WorkerUpdate } from "./data-path.ts";
+import { OverloadMonitor } from "./overload-monitor.ts";
+import { PoolPolicies } from "./pool-policies.ts";
+import type { ResilienceMemory } from "./resilience-memory.ts";
 
 const WRITER_BYTES = 524_288;
 const LOG_FLUSH_INTERVAL_MS = 200;
@@ -49,12 +56,17 @@ export interface DataPathOptions {
   readonly worker: number;
   readonly endpointTable: EndpointTable;
   readonly metrics: MetricsTable;
+  readonly resilience: ResilienceMemory;
   readonly counters: SharedCounters;
   readonly sessions: SessionTable;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly random: Random;
   readonly log: Log;
+  /** To be added to the clock's time for one that all processes agree on; 0 where there is one process. */
+  readonly sharedOffsetMs?: number;
+  /** Told of what has changed here. */
+  readonly report: (event: EventReport) => void;
 }
 
 export function createDataPath(options: DataPathOptions): DataPath {
@@ -80,7 +92,12 @@ interface Snapshots {
 type RunningListener = HttpListener | TcpListener | UdpListener;
 
 interface PoolInUse extends Pool {
-  retryAttempts: number;
+  /** In the metrics and the shared counts. */
+  readonly row: number;
+  retry: PoolRetry;
+  gate: PoolGate | undefined;
+  fallback: Pool | undefined;
+  sorry: SorryAnswer | undefined;
   key: Pool["key"];
   sessions: PoolSessions<Endpoint> | undefined;
   config: PoolConfig;
@@ -92,6 +109,8 @@ interface PoolInUse extends Pool {
 class WorkerDataPath implements DataPath {
   readonly #options: DataPathOptions;
   readonly #context: HttpContext & ListenerContext;
+  readonly #policies: PoolPolicies;
+  readonly #overload: OverloadMonitor;
   readonly #logTimer: { stop(): void };
   readonly #sessions: SessionsBuilder;
   #pools = new Map<string, PoolInUse>();
@@ -107,6 +126,7 @@ class WorkerDataPath implements DataPath {
     const { clock, timers, random, log } = options;
     this.#context = {
       clock,
+      timers,
       random,
       log,
       metrics: options.metrics.writer(options.worker),
@@ -120,6 +140,24 @@ class WorkerDataPath implements DataPath {
       draining: false,
     };
     this.#sessions = new SessionsBuilder(options);
+    this.#policies = new PoolPolicies({
+      memory: options.resilience,
+      worker: options.worker,
+      metrics: this.#context.metrics,
+      log,
+      report: options.report,
+      sharedOffsetMs: options.sharedOffsetMs ?? 0,
+      clock,
+      random,
+    });
+    this.#overload = new OverloadMonitor({
+      clock,
+      timers,
+      random,
+      log,
+      report: options.report,
+      memoryBytes: () => process.memoryUsage.rss(),
+    });
     this.#logTimer = timers.every(LOG_FLUSH_INTERVAL_MS, () => this.#context.accessLog?.flush());
   }
 
@@ -131,7 +169,9 @@ class WorkerDataPath implements DataPath {
     const { random } = this.#options;
     const previous = (listener: string) => tlsOf(this.#listeners.get(listener));
     const snapshots: Snapshots = {
-      http: buildSnapshots(update, pools, random, previous),
+      http: buildSnapshots(update, pools, random, previous, (listener, config) =>
+        this.#overload.sheddingFor(listener, config),
+      ),
       tcp: buildTcpSnapshots(update, pools, random, previous),
       udp: buildUdpSnapshots(update, pools, random),
     };
@@ -244,6 +284,7 @@ class WorkerDataPath implements DataPath {
     this.#context.sweep.close();
     this.#context.peeker.close();
     this.#logTimer.stop();
+    this.#overload.close();
     await this.#context.accessLog?.close();
     this.#context.accessLog = undefined;
   }
@@ -285,12 +326,24 @@ class WorkerDataPath implements DataPath {
   #poolFor(name: string, config: PoolConfig, update: WorkerUpdate): PoolInUse {
     const known = this.#pools.get(name);
     if (known !== undefined) return known;
-    const cells = MetricsWriter.rowStart("pool", update.rows.pools[name] ?? 0);
+    const row = update.rows.pools[name] ?? 0;
+    const cells = MetricsWriter.rowStart("pool", row);
     const { clock, timers } = this.#options;
     const onLength = (change: number): void => this.#context.metrics.add(cells + POOL.waiting, change);
-    const queue = new WaitQueue(config.queue.size, config.queue.timeout, clock, timers, onLength);
-    const settings = { key: undefined, sessions: undefined, retryAttempts: 0, tls: undefined, wire: "" };
-    return { name, view: EMPTY_VIEW, queue, cells, config, ...settings };
+    const queue = new WaitQueue(queueOptions(config), clock, timers, onLength);
+    const retry = this.#policies.retry(row, config, () => pool);
+    const nothing = {
+      view: EMPTY_VIEW,
+      key: undefined,
+      sessions: undefined,
+      gate: undefined,
+      fallback: undefined,
+      sorry: undefined,
+      tls: undefined,
+      wire: "",
+    };
+    const pool: PoolInUse = { name, row, ...nothing, queue, retry, cells, config };
+    return pool;
   }
 
   #applyPool(name: string, pool: PoolInUse, { update, endpointTls }: Prepared): void {
@@ -305,10 +358,13 @@ class WorkerDataPath implements DataPath {
       pool.view = EMPTY_VIEW;
     }
     pool.config = config;
-    pool.retryAttempts = config.retry.attempts;
+    pool.retry = this.#policies.retry(pool.row, config, () => pool);
+    pool.gate = this.#policies.gate(pool, config, pool.gate);
+    pool.fallback = config.fallback === undefined ? undefined : this.#pools.get(config.fallback);
+    pool.sorry = config.sorry === undefined ? undefined : buildFixedAnswer(config.sorry);
     pool.key = isKeyed(config) ? (config.key ?? "clientIp") : undefined;
     pool.sessions = this.#sessions.build(name, config.sessions);
-    pool.queue.configure(config.queue.size, config.queue.timeout);
+    pool.queue.configure(queueOptions(config));
     this.#applyEndpoints(pool, update.endpoints[name] ?? []);
   }
 
@@ -327,7 +383,7 @@ class WorkerDataPath implements DataPath {
       same.connections.configure(pool.config.connections);
       return same;
     });
-    pool.view = this.#buildView(pool.config, endpoints);
+    pool.view = this.#buildView(pool, endpoints);
     pool.sessions?.replaceEndpoints(endpoints);
     const kept = new Set(specs.map(({ id }) => id));
     for (const gone of known.values()) {
@@ -354,18 +410,24 @@ class WorkerDataPath implements DataPath {
     return new Endpoint(spec, cells, connections, channels, this.#options.endpointTable, this.#options.worker);
   }
 
-  #buildView(config: PoolConfig, endpoints: readonly Endpoint[]): PoolView {
+  #buildView(pool: PoolInUse, endpoints: readonly Endpoint[]): PoolView {
+    const { config } = pool;
     const { random, clock } = this.#options;
     const numbers = [...new Set(endpoints.map((endpoint) => endpoint.tier))].sort((a, b) => a - b);
     const observers = new Map<Endpoint, ReturnType<typeof buildBalancer<Endpoint>>>();
-    const tiers = numbers.map((tier) => {
-      const members = endpoints.filter((endpoint) => endpoint.tier === tier);
-      const weightUnit = config.slowStart === false ? 1 : WEIGHT_SCALE;
+    const byTier = numbers.map((tier) => endpoints.filter((endpoint) => endpoint.tier === tier));
+    const weightUnit = config.slowStart === false ? 1 : WEIGHT_SCALE;
+    const tiers = byTier.map((members) => {
       const balancer = buildBalancer(config.balance, members, { random, clock }, weightUnit);
       if (balancer.onRelease !== undefined) for (const member of members) observers.set(member, balancer);
       return balancer;
     });
-    return { endpoints, tiers, observers: observers.size === 0 ? undefined : observers };
+    const guards = this.#policies.guards(pool, config, endpoints);
+    const hasCircuits = guards !== undefined && [...guards.values()].some(({ breaker }) => breaker !== undefined);
+    const plan = this.#policies.plan(pool, config, byTier, tiers, (members) =>
+      buildBalancer(config.balance, members, { random, clock }, weightUnit),
+    );
+    return { endpoints, tiers, observers: observers.size === 0 ? undefined : observers, guards, hasCircuits, plan };
   }
 
   /** A log that stays as it is stays open; a new one is opened before anything is changed, so that failing changes nothing. */
@@ -415,6 +477,11 @@ function serveDatagrams(listener: RunningListener, settings: UdpSnapshot | undef
   if (!(listener instanceof UdpListener) || settings === undefined) return false;
   listener.serve(settings);
   return true;
+}
+
+function queueOptions({ queue }: PoolConfig): WaitQueueOptions {
+  const { size, timeout, codel } = queue;
+  return { size, timeoutMs: timeout, codel: codel === false ? undefined : codelOptions(codel) };
 }
 
 function isKeyed(config: PoolConfig): boolean {

@@ -64,6 +64,7 @@ export class EndpointRegistry {
       clear: (row) => {
         tables.endpoints.clearRow(row);
         tables.metrics.clearRow("endpoint", row);
+        tables.resilience.clearEndpoint(row);
       },
     });
     this.#standings = new EndpointStandings(options);
@@ -159,6 +160,16 @@ export class EndpointRegistry {
     const address = parseAddress(text);
     if (address === undefined) return text;
     return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
+  }
+
+  /** It was taken out for how it answers, or is back. */
+  ejectionChanged(pool: string, id: string, ejected: boolean, reason: string): void {
+    this.#standings.ejectionChanged(rowName(pool, id), ejected, reason);
+  }
+
+  /** When an endpoint last passed its check, on the clock's scale; undefined when the last one failed or there was none. */
+  lastPassedMs(pool: string, id: string): number | undefined {
+    return this.#monitor.lastPassedMs(pool, id);
   }
 
   /** Gives up the rows of endpoints that are gone. */

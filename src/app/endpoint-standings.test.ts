@@ -141,6 +141,25 @@ describe("slow start", () => {
     expect(tables.weight(0)).toBe(10);
   });
 
+  test("follows an ejection, even when a check passed in between", () => {
+    const { set, well, standings, clock, tables, types } = setUp(slow);
+    set("a", 0, "ready", 1, true);
+    well("a");
+    standings.ejectionChanged("app a", true, "5 server errors in a row");
+    well("a");
+    expect(standings.statusOf("app a").ejection).toEqual({ reason: "5 server errors in a row", sinceMs: clock.now() });
+    expect(tables.weight(0)).toBe(100);
+    standings.ejectionChanged("app a", false, "its time is over");
+    expect(standings.statusOf("app a").ejection).toBeUndefined();
+    expect(tables.weight(0)).toBe(10);
+    clock.advance(30_000);
+    expect(tables.weight(0)).toBe(100);
+    expect(types().slice(-2)).toEqual([
+      "endpoint.ejected: 5 server errors in a row",
+      "endpoint.returned: its time is over",
+    ]);
+  });
+
   test("rings are built anew in ten steps, not in a hundred", () => {
     const { set, well, told, clock, tables } = setUp({ ...slow, balance: "ring-hash" });
     set("a", 0, "ready", 1, false);

@@ -40,14 +40,30 @@ export interface EndpointPlace {
   readonly config: PoolConfig;
 }
 
+export interface Ejection {
+  readonly reason: string;
+  readonly sinceMs: number;
+}
+
 interface Standing {
   place: EndpointPlace;
   state: AdminState;
   stateSinceMs: number;
   weight: number;
   isHealthy: boolean;
+  /** Why and since when it is ejected; undefined while it is not. */
+  ejection: Ejection | undefined;
   /** Its pool began with it: there is nobody to take the load while it warms up. */
   startsInFull: boolean;
+}
+
+export interface StandingStatus {
+  readonly stateSinceMs: number;
+  /** How long it may still drain; undefined when it does not. */
+  readonly drainLeftMs: number | undefined;
+  readonly ejection: Ejection | undefined;
+  /** Part of its weight that counts now: below 1 while it warms up. */
+  readonly warmth: number;
 }
 
 export class EndpointStandings {
@@ -110,13 +126,24 @@ export class EndpointStandings {
     }
   }
 
-  statusOf(name: string): { stateSinceMs: number; drainLeftMs: number | undefined; warmth: number } {
+  ejectionChanged(name: string, ejected: boolean, reason: string): void {
+    const standing = this.#standings.get(name);
+    if (standing === undefined) return;
+    const { pool, id: endpoint } = standing.place;
+    standing.ejection = ejected ? { reason, sinceMs: this.#options.clock.now() } : undefined;
+    this.#options.events.publish(ejected ? "endpoint.ejected" : "endpoint.returned", { pool, endpoint, reason });
+    if (ejected) this.#slowStarts.end(name);
+    else this.#warmUp(standing);
+  }
+
+  statusOf(name: string): StandingStatus {
     const standing = this.#standings.get(name);
     const slowStart =
       standing === undefined ? slowStartOptions(false) : slowStartOptions(standing.place.config.slowStart);
     return {
       stateSinceMs: standing?.stateSinceMs ?? this.#options.clock.now(),
       drainLeftMs: this.#drains.leftMs(name),
+      ejection: standing?.ejection,
       warmth: slowStartFactor(this.#slowStarts.ageMs(name), slowStart),
     };
   }
@@ -139,7 +166,15 @@ export class EndpointStandings {
   #begin(place: EndpointPlace, weight: number, isFirst: boolean): Standing {
     this.#end(place.name);
     const stateSinceMs = this.#options.clock.now();
-    const standing: Standing = { place, state: "ready", stateSinceMs, weight, isHealthy: false, startsInFull: isFirst };
+    const standing: Standing = {
+      place,
+      state: "ready",
+      stateSinceMs,
+      weight,
+      isHealthy: false,
+      ejection: undefined,
+      startsInFull: isFirst,
+    };
     this.#standings.set(place.name, standing);
     return standing;
   }
@@ -188,7 +223,7 @@ export class EndpointStandings {
 
   #warmUp(standing: Standing): void {
     const { name, pool, config } = standing.place;
-    if (!standing.isHealthy || standing.state !== "ready") return;
+    if (!standing.isHealthy || standing.ejection !== undefined || standing.state !== "ready") return;
     const { startsInFull } = standing;
     standing.startsInFull = false;
     if (startsInFull) return;

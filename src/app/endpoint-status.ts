@@ -20,6 +20,8 @@ export interface EndpointStatus {
   readonly checks: readonly CheckResult[];
   /** How long it may still drain; undefined when it does not. */
   readonly drainLeftMs: number | undefined;
+  /** Why and since when it is out for how it answers. */
+  readonly ejection: { readonly reason: string; readonly sinceMs: number } | undefined;
   /** Part of its weight that counts now: below 1 while it warms up. */
   readonly warmth: number;
 }

@@ -1,5 +1,6 @@
 /** What the admin server shows of this process. */
 import { renderMetrics } from "../observability/prometheus.ts";
+import { breakerStateIn } from "../resilience/circuit-breaker.ts";
 import { defaultRouteName } from "./build-action.ts";
 import type { Supervisor } from "./supervisor.ts";
 import { VERSION } from "./version.ts";
@@ -19,14 +20,30 @@ export function metricsText(supervisor: Supervisor, lastReloadGood: boolean): st
       ...endpoint,
       inFlight: tables.endpoints.inFlight(endpoint.row),
       eligible: tables.endpoints.isEligible(endpoint.row),
+      ejected: tables.endpoints.isEjected(endpoint.row),
+      circuit: hasCircuit(supervisor, endpoint.pool, "endpoint")
+        ? breakerStateIn(tables.resilience.endpointBreaker(endpoint.row))
+        : undefined,
     })),
     certificates: certificates.samples,
+    panics: supervisor.panics.list(),
+    ejections: supervisor.outliers.ejections(),
+    circuits: Object.fromEntries(
+      Object.entries(named(Object.keys(config?.pools ?? {}), rows.pool)).flatMap(([pool, row]) =>
+        hasCircuit(supervisor, pool, "pool") ? [[pool, breakerStateIn(tables.resilience.poolBreaker(row))]] : [],
+      ),
+    ),
     version: VERSION,
     generation,
     lastReloadGood,
     workers: links,
     restarts,
   });
+}
+
+function hasCircuit({ config }: Supervisor, pool: string, scope: "endpoint" | "pool"): boolean {
+  const breaker = config?.pools[pool]?.circuitBreaker ?? false;
+  return breaker !== false && breaker.scope === scope;
 }
 
 /** Names of the pools none of whose endpoints may be picked now. */

@@ -5,11 +5,13 @@ import { localRegion, openSharedRegion, type Region, subregion } from "../base/s
 import { MetricsTable } from "../observability/metrics-table.ts";
 import { SessionTable } from "../sessions/session-table.ts";
 import { EndpointTable } from "../upstreams/endpoint-table.ts";
+import { ResilienceMemory } from "./resilience-memory.ts";
 
 export interface SharedTables {
   readonly endpoints: EndpointTable;
   readonly metrics: MetricsTable;
   readonly sessions: SessionTable;
+  readonly resilience: ResilienceMemory;
   /** Counts connections on behalf of one worker; the supervisor uses it to take back what a dead one counted. */
   counters(worker: number): SharedCounters;
 }
@@ -45,20 +47,26 @@ export function privateMemory(): SharedTables {
 
 function totalBytes(workers: number): number {
   return (
-    EndpointTable.bytes(workers) + MetricsTable.bytes(workers) + SharedCounters.bytes(workers) + SessionTable.bytes()
+    EndpointTable.bytes(workers) +
+    MetricsTable.bytes(workers) +
+    SharedCounters.bytes(workers) +
+    ResilienceMemory.bytes(workers) +
+    SessionTable.bytes()
   );
 }
 
 function divide(region: Region, workers: number): SharedTables {
   const endpointBytes = EndpointTable.bytes(workers);
   const metricsBytes = MetricsTable.bytes(workers);
-  const countersBytes = SharedCounters.bytes(workers);
-  const countersRegion = subregion(region, endpointBytes + metricsBytes, countersBytes);
-  const sessionsStart = endpointBytes + metricsBytes + countersBytes;
+  const counterBytes = SharedCounters.bytes(workers);
+  const countersRegion = subregion(region, endpointBytes + metricsBytes, counterBytes);
+  const resilienceStart = endpointBytes + metricsBytes + counterBytes;
+  const resilienceBytes = ResilienceMemory.bytes(workers);
   return {
     endpoints: new EndpointTable(subregion(region, 0, endpointBytes), workers),
     metrics: new MetricsTable(subregion(region, endpointBytes, metricsBytes), workers),
-    sessions: new SessionTable(subregion(region, sessionsStart, SessionTable.bytes())),
+    resilience: new ResilienceMemory(subregion(region, resilienceStart, resilienceBytes), workers),
+    sessions: new SessionTable(subregion(region, resilienceStart + resilienceBytes, SessionTable.bytes())),
     counters: (worker) => new SharedCounters(countersRegion, workers, worker),
   };
 }

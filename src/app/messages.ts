@@ -1,4 +1,5 @@
 /** What the supervisor and its workers tell each other. Descriptors travel beside it (transport/descriptor-passing.ts). */
+import type { EventReport } from "../observability/event-log.ts";
 import type { Challenge } from "../tls/acme/challenges.ts";
 import type { EndpointSpec } from "../upstreams/endpoint.ts";
 import type { WorkerUpdate } from "./data-path.ts";
@@ -21,6 +22,8 @@ export type ToWorker =
 export type FromWorker =
   | { readonly type: "ready" }
   | { readonly type: "draining" }
+  /** Something has changed that this worker was the first to notice. */
+  | { readonly type: "event"; readonly event: EventReport }
   | { readonly type: "challenges"; readonly sequence: number }
   /** `problem` is "" when it is prepared. */
   | { readonly type: "prepared"; readonly generation: number; readonly problem: string }

@@ -6,7 +6,7 @@ import type { Clock, Timers } from "../base/clock.ts";
 import { EvenkeelError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import type { Config } from "../config/schema.ts";
-import { EventLog } from "../observability/event-log.ts";
+import { EventLog, type EventReport } from "../observability/event-log.ts";
 import type { Log } from "../observability/log.ts";
 import { KINDS, LISTENER } from "../observability/metrics-table.ts";
 import { createDnsResolver } from "../upstreams/dns-resolver.ts";
@@ -19,6 +19,8 @@ import { createDataPath } from "./create-data-path.ts";
 import type { WorkerUpdate } from "./data-path.ts";
 import { EndpointRegistry } from "./endpoint-registry.ts";
 import { createSharedMemory, privateMemory, type SharedTables } from "./memory.ts";
+import { OutlierWatch } from "./outlier-watch.ts";
+import { PanicWatch } from "./panic-watch.ts";
 import { Rows } from "./rows.ts";
 import { type InheritedSockets, ListeningSockets } from "./sockets.ts";
 import { localLink, ProcessLink, type WorkerLink } from "./worker-link.ts";
@@ -61,6 +63,8 @@ export class Supervisor {
   readonly #challenges = new ChallengeBoard(() => this.links);
   readonly #sockets: ListeningSockets;
   readonly #memoryDescriptor: number;
+  readonly outliers: OutlierWatch;
+  readonly panics: PanicWatch;
   readonly #links: (WorkerLink | undefined)[];
   readonly #restartMs: number[];
   #update: WorkerUpdate | undefined;
@@ -104,6 +108,24 @@ export class Supervisor {
       onLeaving: (pool, id, which) => {
         for (const link of this.links) link.closeConnections(pool, id, which);
       },
+    });
+    const lastPassedMs = (pool: string, id: string) => this.endpoints.lastPassedMs(pool, id);
+    this.outliers = new OutlierWatch({
+      clock,
+      timers,
+      random,
+      log,
+      tables: this.tables,
+      lastPassedMs,
+      onChange: ({ pool, endpoint, ejected, reason }) =>
+        this.endpoints.ejectionChanged(pool, endpoint, ejected, reason),
+    });
+    this.panics = new PanicWatch({
+      timers,
+      log,
+      table: this.tables.endpoints,
+      onChange: (pool, panics, reason) =>
+        this.events.publish(panics ? "pool.panics" : "pool.recovered", { pool, reason }),
     });
   }
 
@@ -166,6 +188,8 @@ export class Supervisor {
     this.draining = true;
     this.#pinger?.stop();
     this.endpoints.close();
+    this.outliers.close();
+    this.panics.close();
     this.certificates.close();
     const links = this.links;
     this.#links.fill(undefined);
@@ -195,6 +219,10 @@ export class Supervisor {
     this.#update = update;
     this.config = config;
     this.certificates.commit(config);
+    for (const watch of [this.outliers, this.panics]) {
+      for (const [name, pool] of Object.entries(config.pools)) watch.setPool(name, pool, update.endpoints[name] ?? []);
+      watch.keepOnly(Object.keys(config.pools));
+    }
     this.#keepRows(update);
     this.#pinger ??= this.#options.timers.every(PING_INTERVAL_MS, () => this.#ping());
   }
@@ -206,13 +234,12 @@ export class Supervisor {
   #startWorker(worker: number): WorkerLink {
     const { workers, clock, timers, random, log, workerCommand } = this.#options;
     const now = (): number => clock.now();
+    const report = ({ type, ...details }: EventReport): void => this.events.publish(type, details);
     if (workers === 0) {
-      const { endpoints: endpointTable, metrics, sessions } = this.tables;
+      const { endpoints: endpointTable, metrics, resilience, sessions } = this.tables;
       const counters = this.tables.counters(0);
-      return localLink(
-        createDataPath({ worker, endpointTable, metrics, counters, sessions, clock, timers, random, log }),
-        now,
-      );
+      const tables = { endpointTable, metrics, resilience, counters, sessions };
+      return localLink(createDataPath({ worker, ...tables, clock, timers, random, log, report }), now);
     }
     const startedMs = now();
     return new ProcessLink({
@@ -221,6 +248,7 @@ export class Supervisor {
       workers,
       memoryDescriptor: this.#memoryDescriptor,
       now,
+      onEvent: report,
       onExit: (link, how) => this.#workerEnded(link, how, startedMs),
     });
   }
@@ -266,6 +294,7 @@ export class Supervisor {
     if (update === undefined || update.config.pools[pool] === undefined) return;
     this.#update = { ...update, endpoints: { ...update.endpoints, [pool]: specs } };
     for (const link of this.links) link.replaceEndpoints(pool, specs);
+    for (const watch of [this.outliers, this.panics]) watch.setPool(pool, update.config.pools[pool], specs);
   }
 
   /** Takes back what the dead worker held and puts another in its place. */
@@ -276,6 +305,7 @@ export class Supervisor {
     this.tables.endpoints.releaseWorker(worker);
     this.tables.metrics.resetGauges(worker);
     this.tables.counters(worker).releaseWorker(worker);
+    this.tables.resilience.releaseWorker(worker);
     if (this.#update === undefined) return;
     this.restarts++;
     const lived = this.#options.clock.now() - startedMs;
@@ -318,13 +348,16 @@ export class Supervisor {
   }
 
   #rowsOf(kind: "listener" | "route" | "pool"): Rows {
-    const { metrics } = this.tables;
+    const { metrics, resilience } = this.tables;
     return new Rows({
       what: `${kind}s`,
       capacity: KINDS[kind].rows,
       now: () => this.#options.clock.now(),
       isBusy: (row) => kind === "listener" && metrics.read("listener", row, LISTENER.open) > 0,
-      clear: (row) => metrics.clearRow(kind, row),
+      clear: (row) => {
+        metrics.clearRow(kind, row);
+        if (kind === "pool") resilience.clearPool(row);
+      },
     });
   }
 

@@ -1,5 +1,6 @@
 /** One worker, as the supervisor sees it: a process of its own, or the data path in this one (`workers: 0`). */
 import { EvenkeelError } from "../base/errors.ts";
+import type { EventReport } from "../observability/event-log.ts";
 import type { Challenge } from "../tls/acme/challenges.ts";
 import { openDescriptorChannel, sendDescriptors } from "../transport/descriptor-passing.ts";
 import { closeDescriptor } from "../transport/listening-socket.ts";
@@ -62,6 +63,7 @@ export interface ProcessLinkOptions {
   readonly workers: number;
   readonly memoryDescriptor: number;
   readonly now: () => number;
+  readonly onEvent: (event: EventReport) => void;
   readonly onExit: (link: ProcessLink, how: string) => void;
 }
 
@@ -182,6 +184,7 @@ export class ProcessLink implements WorkerLink {
     this.lastSignMs = this.#options.now();
     if (message.type === "pong") this.memoryBytes = message.memoryBytes;
     if (message.type === "draining") this.#onDraining?.();
+    if (message.type === "event") this.#options.onEvent(message.event);
     if (message.type === "challenges") {
       this.#challenged.get(message.sequence)?.();
       this.#challenged.delete(message.sequence);

@@ -1,6 +1,6 @@
 /** A worker process: serves what the supervisor tells it to, and ends in good order when the supervisor is gone. */
 import { writeSync } from "node:fs";
-import { systemClock, systemTimers } from "../base/clock.ts";
+import { sharedClockOffsetMs, systemClock, systemTimers } from "../base/clock.ts";
 import { EvenkeelError } from "../base/errors.ts";
 import { systemRandom } from "../base/random.ts";
 import { createLog } from "../observability/log.ts";
@@ -23,12 +23,15 @@ export function runWorker(worker: number, workers: number): void {
     worker,
     endpointTable: tables.endpoints,
     metrics: tables.metrics,
+    resilience: tables.resilience,
     counters: tables.counters(worker),
     sessions: tables.sessions,
     clock: systemClock,
     timers: systemTimers,
     random: systemRandom,
     log,
+    report: (event) => tell({ type: "event", event }),
+    sharedOffsetMs: sharedClockOffsetMs(systemClock),
   });
   // The terminal sends these to the whole group; what they mean is for the supervisor to decide.
   for (const signal of ["SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTERM", "SIGQUIT"] as const)

@@ -1,4 +1,6 @@
 /** Where time comes from. Passed in everywhere, so that every time-based policy can be tested on a fake clock. */
+import { readFileSync } from "node:fs";
+
 export interface Clock {
   /** Monotonic milliseconds (fractional). Only differences mean anything. */
   now(): number;
@@ -37,4 +39,13 @@ export const systemTimers: Timers = {
 /** Calls `run` once the runtime has dealt with the events that it has. */
 export function afterEvents(run: () => void): void {
   setImmediate(run);
+}
+
+/**
+ * Milliseconds to add to `clock.now()` for a time that all processes of this machine agree on, to within some ten of them:
+ * each process' own begins when it does.
+ */
+export function sharedClockOffsetMs(clock: Clock): number {
+  const [seconds] = readFileSync("/proc/uptime", "utf8").split(" ", 1);
+  return Number(seconds) * 1_000 - clock.now();
 }

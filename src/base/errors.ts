@@ -6,19 +6,23 @@
 /** Whose fault it is: the client's, the endpoint's, or our own (limits, configuration, overload). */
 export type ErrorSource = "downstream" | "upstream" | "internal";
 
-/** `never`; `always` (nothing reached an endpoint); `if-idempotent` (it may have been acted on, so only when twice does no harm). */
-export type RetryRule = "never" | "always" | "if-idempotent";
+/**
+ * How an attempt failed, in the words of a pool's `retry.on`. With `connect-failure` and `refused-stream` nothing was looked
+ * at by the endpoint; after any other the request may have had its effect.
+ */
+export type FailureKind = "connect-failure" | "refused-stream" | "reset" | "timeout" | "bad-answer";
 
 export interface ErrorRow {
   /** Status sent to the client; 0 when there is nobody to answer, so the connection is closed. */
   readonly status: number;
   readonly source: ErrorSource;
-  readonly retry: RetryRule;
+  /** The condition under which it may be tried again; `never` whatever is set. */
+  readonly retry: FailureKind | "never";
   /** One sentence for the client and the log. Never contains request data. */
   readonly message: string;
 }
 
-const row = (status: number, source: ErrorSource, retry: RetryRule, message: string): ErrorRow => ({
+const row = (status: number, source: ErrorSource, retry: ErrorRow["retry"], message: string): ErrorRow => ({
   status,
   source,
   retry,
@@ -57,22 +61,41 @@ export const ERRORS = {
   E_SESSION_ENDPOINT: row(503, "internal", "never", "The endpoint that this session belongs to is not available."),
   E_QUEUE_FULL: row(503, "internal", "never", "Too many requests are waiting for an endpoint."),
   E_QUEUE_TIMEOUT: row(503, "internal", "never", "No endpoint became free in time."),
+  E_CIRCUIT_OPEN: row(503, "internal", "never", "The endpoints fail too often; they are tried again in a while."),
+  E_OVERLOADED: row(503, "internal", "never", "The load balancer is overloaded."),
+  E_POOL_OVERLOADED: row(503, "internal", "never", "The pool answers slowly and takes no more requests for now."),
+  E_POOL_FULL: row(503, "internal", "never", "The pool has as many requests as it may."),
   E_TOO_MANY_CONNECTIONS: row(503, "internal", "never", "Too many connections are open."),
   E_SHUTTING_DOWN: row(503, "internal", "never", "The load balancer is shutting down."),
   E_INTERNAL: row(500, "internal", "never", "The load balancer failed; its log says why."),
 
   // The endpoint could not be reached or did not answer properly.
-  E_CONNECT_FAILED: row(502, "upstream", "always", "The endpoint refused the connection or could not be reached."),
-  E_CONNECT_TIMEOUT: row(504, "upstream", "always", "The connection to the endpoint was not established in time."),
-  E_ENDPOINT_TLS: row(502, "upstream", "always", "The TLS handshake with the endpoint failed."),
-  E_ENDPOINT_PROTOCOL: row(502, "upstream", "always", "The endpoint does not speak the protocol that is needed."),
-  E_UPSTREAM_REFUSED: row(502, "upstream", "always", "The endpoint refused the request before looking at it."),
-  E_UPSTREAM_CLOSED: row(502, "upstream", "if-idempotent", "The endpoint closed the connection before it answered."),
+  E_CONNECT_FAILED: row(
+    502,
+    "upstream",
+    "connect-failure",
+    "The endpoint refused the connection or could not be reached.",
+  ),
+  E_CONNECT_TIMEOUT: row(
+    504,
+    "upstream",
+    "connect-failure",
+    "The connection to the endpoint was not established in time.",
+  ),
+  E_ENDPOINT_TLS: row(502, "upstream", "connect-failure", "The TLS handshake with the endpoint failed."),
+  E_ENDPOINT_PROTOCOL: row(
+    502,
+    "upstream",
+    "connect-failure",
+    "The endpoint does not speak the protocol that is needed.",
+  ),
+  E_UPSTREAM_REFUSED: row(502, "upstream", "refused-stream", "The endpoint refused the request before looking at it."),
+  E_UPSTREAM_CLOSED: row(502, "upstream", "reset", "The endpoint closed the connection before it answered."),
   E_UPSTREAM_RESET: row(502, "upstream", "never", "The endpoint closed the connection in the middle of its answer."),
-  E_ENDPOINT_LEFT: row(503, "internal", "if-idempotent", "The endpoint was taken out of service meanwhile."),
-  E_BAD_RESPONSE: row(502, "upstream", "never", "The endpoint's answer is not valid HTTP."),
-  E_RESPONSE_HEAD_TOO_LARGE: row(502, "upstream", "never", "The head of the endpoint's answer is too large."),
-  E_RESPONSE_TIMEOUT: row(504, "upstream", "never", "The endpoint did not answer in time."),
+  E_ENDPOINT_LEFT: row(503, "internal", "reset", "The endpoint was taken out of service meanwhile."),
+  E_BAD_RESPONSE: row(502, "upstream", "bad-answer", "The endpoint's answer is not valid HTTP."),
+  E_RESPONSE_HEAD_TOO_LARGE: row(502, "upstream", "bad-answer", "The head of the endpoint's answer is too large."),
+  E_RESPONSE_TIMEOUT: row(504, "upstream", "timeout", "The endpoint did not answer in time."),
   E_UPSTREAM_STALLED: row(504, "upstream", "never", "The endpoint stopped in the middle of its answer."),
   E_REQUEST_TIMEOUT: row(504, "upstream", "never", "The answer was not complete within the time its route allows."),
 } as const satisfies Record<string, ErrorRow>;

@@ -40,6 +40,7 @@ export function checkReferences(config: Config): Finding[] {
   checkConnectionListeners(config, error);
   checkTls(config, error, warn);
   for (const [name, pool] of Object.entries(config.pools)) checkPool(pool, ["pools", name], error, warn);
+  checkFallbacks(config, error);
   checkUnusedPools(config, warn);
   if (config.accessLog !== false) {
     const { format } = config.accessLog;
@@ -198,16 +199,31 @@ function checkEndpoint(endpoint: EndpointConfig, path: Path, seen: Set<string>, 
   seen.add(key);
 }
 
+function checkFallbacks({ pools }: Config, error: Report): void {
+  for (const [name, { fallback }] of Object.entries(pools)) {
+    if (fallback === undefined) continue;
+    const path = ["pools", name, "fallback"];
+    checkPoolName({ pools }, fallback, path, error);
+    const passed = [name];
+    for (let next: string | undefined = fallback; next !== undefined; next = pools[next]?.fallback) {
+      if (next === name) error(path, `leads back to itself: ${[...passed, next].join(", ")}`);
+      if (passed.includes(next)) break;
+      passed.push(next);
+    }
+  }
+}
+
 function checkUnusedPools(config: Config, warn: Report): void {
   const used = new Set<string | undefined>([
     ...Object.values(config.listeners).map((listener) => listener.pool),
+    ...Object.values(config.pools).map((pool) => pool.fallback),
     ...config.routes.flatMap((route) => [route.pool, ...(route.split?.pools.map((part) => part.pool) ?? [])]),
   ]);
   for (const name of Object.keys(config.pools))
     if (!used.has(name)) warn(["pools", name], "no listener and no route uses this pool");
 }
 
-function checkPoolName(config: Config, name: string, path: Path, error: Report): void {
+function checkPoolName(config: Pick<Config, "pools">, name: string, path: Path, error: Report): void {
   if (Object.hasOwn(config.pools, name)) return;
   const names = Object.keys(config.pools);
   error(

@@ -99,6 +99,12 @@ export class HealthMonitor {
     return { pool, id, status, reason, sinceMs, lastLatencyMs: history.at(-1)?.latencyMs ?? -1, history };
   }
 
+  /** When its last check passed; undefined when that one failed, or there was none. */
+  lastPassedMs(pool: string, id: string): number | undefined {
+    const last = this.#pools.get(pool)?.checked.get(id)?.state.history.at(-1);
+    return last?.passed === true ? last.atMs : undefined;
+  }
+
   close(): void {
     for (const pool of [...this.#pools.keys()]) this.removePool(pool);
     this.#waiting.length = 0;

@@ -1,26 +1,33 @@
 /** One try of an exchange on one endpoint: get a connection, send the request, relay the answer, give all back. */
 import type { ErrorCode } from "../base/errors.ts";
 import { ENDPOINT } from "../observability/metrics-table.ts";
-import type { PoolView } from "../pools/pool.ts";
+import type { EndpointGuard } from "../pools/endpoint-guard.ts";
+import type { Pool, PoolView } from "../pools/pool.ts";
+import type { Admission } from "../resilience/circuit-breaker.ts";
 import { NEVER } from "../transport/deadlines.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import { proxyHeader } from "../upstreams/proxy-header.ts";
 import type { Borrower, UpstreamChannel } from "../upstreams/upstream-channel.ts";
-import type { Exchange, RunningAttempt } from "./exchange.ts";
+import { attemptOutcome } from "./attempt-outcome.ts";
+import type { AttemptEnd, Exchange, RunningAttempt } from "./exchange.ts";
 import { writeRequestHead } from "./forward-request.ts";
 import { ResponseRelay } from "./response-relay.ts";
+import { judgeAnswer } from "./retries.ts";
 import type { Route } from "./snapshot.ts";
 
 /** Requests with bodies up to this size leave in one write with their head. */
 const COALESCE_BYTES = 65_536;
 
-/** Told how an attempt ended: undefined for a complete answer. */
-export type AttemptEnded = (exchange: Exchange, attempt: Attempt, failure: ErrorCode | undefined) => void;
+/** Told how an attempt ended. */
+export type AttemptEnded = (exchange: Exchange, attempt: Attempt, end: AttemptEnd) => void;
 
 export class Attempt implements Borrower, RunningAttempt {
   readonly endpoint: Endpoint;
   readonly #exchange: Exchange;
   readonly #view: PoolView;
+  readonly #guard: EndpointGuard | undefined;
+  readonly #admission: Admission;
+  readonly #perTryMs: number;
   readonly #route: Route;
   readonly #ended: AttemptEnded;
   readonly #relay: ResponseRelay;
@@ -30,31 +37,31 @@ export class Attempt implements Borrower, RunningAttempt {
   #startedMs = 0;
   #sentMs = 0;
 
-  constructor(exchange: Exchange, route: Route, view: PoolView, endpoint: Endpoint, ended: AttemptEnded) {
+  constructor(exchange: Exchange, route: Route, pool: Pool, endpoint: Endpoint, ended: AttemptEnded) {
     this.#exchange = exchange;
     this.#route = route;
-    this.#view = view;
+    this.#view = pool.view;
+    this.#guard = pool.view.guards?.get(endpoint);
+    this.#admission = exchange.admission;
+    this.#perTryMs = pool.retry.perTryMs;
     this.endpoint = endpoint;
     this.#ended = ended;
-    this.#relay = new ResponseRelay(exchange, endpoint.connections.maxResponseHead);
-  }
-
-  /** Whether any byte of an answer has come. */
-  get answerBegun(): boolean {
-    return this.#relay.begun;
+    const judge = pool.retry.policy.judgesAnswers ? judgeAnswer : undefined;
+    this.#relay = new ResponseRelay(exchange, endpoint.connections.maxResponseHead, judge);
   }
 
   /** `fresh`: do not trust a kept-alive connection, one has just failed. */
   start(fresh: boolean): void {
     const { context } = this.#exchange;
     this.#startedMs = this.#exchange.nowMs;
+    this.#exchange.firstByteMs = -1;
     context.metrics.add(this.endpoint.cells + ENDPOINT.attempts, 1);
     const { channels } = this.endpoint;
     const idle = fresh ? undefined : channels.take(this);
     if (idle === undefined) {
       this.#exchange.client.pauseBody();
       const connection = channels.dial(this);
-      connection.deadlineMs = Math.min(connection.deadlineMs, this.#exchange.deadlineMs);
+      connection.deadlineMs = Math.min(connection.deadlineMs, this.#exchange.deadlineMs, this.#tryDeadlineMs);
       this.#connection = connection;
       return;
     }
@@ -83,7 +90,7 @@ export class Attempt implements Borrower, RunningAttempt {
       exchange.hold(bytes, start, end);
       return;
     }
-    if (!this.#tunnel && exchange.canReplay) {
+    if (!this.#tunnel && exchange.keepsBody(end - start)) {
       exchange.hold(bytes, start, end);
       exchange.heldWasSent();
     }
@@ -126,6 +133,9 @@ export class Attempt implements Borrower, RunningAttempt {
       case "failed":
         this.#end(this.#relay.failure);
         return;
+      case "unwanted":
+        this.#end("unwanted");
+        return;
       case "tunnel":
         this.#tunnel = true;
         exchange.client.resumeBody();
@@ -160,6 +170,7 @@ export class Attempt implements Borrower, RunningAttempt {
   }
 
   cancel(): void {
+    this.#guard?.cancelled(this.#admission);
     this.#letGo(false);
   }
 
@@ -217,6 +228,13 @@ export class Attempt implements Borrower, RunningAttempt {
     else if (exchange.body.complete) silence = now + timeouts.response;
     else if (connection.congested) silence = now + timeouts.idle;
     connection.deadlineMs = Math.min(silence, exchange.deadlineMs);
+    if (!exchange.answerBegun && this.#tryDeadlineMs < connection.deadlineMs)
+      connection.deadlineMs = this.#tryDeadlineMs;
+  }
+
+  /** When the answer must have begun for this try to go on. */
+  get #tryDeadlineMs(): number {
+    return this.#startedMs + this.#perTryMs;
   }
 
   #noteFirstByte(): void {
@@ -226,17 +244,25 @@ export class Attempt implements Borrower, RunningAttempt {
     context.metrics.observe(this.endpoint.cells + ENDPOINT.firstByte, firstByteMs);
   }
 
-  #end(failure: ErrorCode | undefined): void {
+  #end(end: AttemptEnd): void {
     const { context } = this.#exchange;
-    if (failure !== undefined) context.metrics.add(this.endpoint.cells + ENDPOINT.failures, 1);
-    const observer = this.#view.observers?.get(this.endpoint);
-    if (observer !== undefined) {
-      const latencyMs =
-        this.#exchange.firstByteMs < 0 ? this.#exchange.nowMs - this.#startedMs : this.#exchange.firstByteMs;
-      observer.onRelease?.(this.endpoint, latencyMs, failure !== undefined);
-    }
-    this.#letGo(failure === undefined && this.#relay.reusable && this.#exchange.body.complete && !this.#tunnel);
-    this.#ended(this.#exchange, this, failure);
+    if (end !== undefined) context.metrics.add(this.endpoint.cells + ENDPOINT.failures, 1);
+    this.#view.observers?.get(this.endpoint)?.onRelease?.(this.endpoint, this.#latencyMs, end !== undefined);
+    if (this.#guard !== undefined) this.#judge(this.#guard, end);
+    const isWhole = end === undefined || end === "unwanted";
+    this.#letGo(isWhole && this.#relay.reusable && this.#exchange.body.complete && !this.#tunnel);
+    this.#ended(this.#exchange, this, end);
+  }
+
+  get #latencyMs(): number {
+    const { firstByteMs, nowMs } = this.#exchange;
+    return firstByteMs < 0 ? nowMs - this.#startedMs : firstByteMs;
+  }
+
+  #judge(guard: EndpointGuard, end: AttemptEnd): void {
+    const outcome = attemptOutcome(this.#exchange, end, this.#relay.status);
+    if (outcome === undefined) guard.cancelled(this.#admission);
+    else guard.ended(this.#admission, outcome, this.#latencyMs, this.#exchange.nowMs);
   }
 
   /** Gives the connection and the endpoint's place back, once. */

@@ -1,5 +1,5 @@
 /** What every exchange of a worker may use. */
-import type { Clock } from "../base/clock.ts";
+import type { Clock, Timers } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
 import type { AccessLog } from "../observability/access-log.ts";
 import type { Log } from "../observability/log.ts";
@@ -12,6 +12,7 @@ import type { RequestIds } from "./request-id.ts";
 
 export interface HttpContext {
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly random: Random;
   readonly metrics: MetricsWriter;
   readonly sweep: DeadlineSweep;

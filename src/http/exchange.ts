@@ -7,9 +7,13 @@ import { latin1 } from "../base/bytes.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import type { FilterContext } from "../filters/definition.ts";
 import type { AccessRecord } from "../observability/access-format.ts";
-import type { Pool, PoolView } from "../pools/pool.ts";
+import type { Pool } from "../pools/pool.ts";
+import type { GateTicket } from "../pools/pool-gate.ts";
 import type { Head } from "../protocols/http1/head.ts";
 import { absoluteAuthority, type TargetForm, targetForm } from "../protocols/http1/inspect-request.ts";
+import { type Admission, PASSED } from "../resilience/circuit-breaker.ts";
+import type { ConcurrencyLimits } from "../resilience/concurrency-limits.ts";
+import type { RetryBudget } from "../resilience/retry-budget.ts";
 import { NEVER } from "../transport/deadlines.ts";
 import type { TlsView } from "../transport/origin.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
@@ -23,6 +27,9 @@ import type { ListenerSnapshot, Route } from "./snapshot.ts";
 
 /** Bytes of a request body that are kept after being sent, so that they can be sent again. */
 const REPLAY_BYTES = 65_536;
+
+/** How an attempt ended: undefined for a complete answer, `unwanted` for one instead of which a retry is booked. */
+export type AttemptEnd = ErrorCode | "unwanted" | undefined;
 
 /** What the client's side tells the attempt that is running. */
 export interface RunningAttempt {
@@ -44,8 +51,8 @@ export interface FollowedSession {
   readonly preferred: Endpoint | undefined;
   /** Its endpoint is not there, and no other may take its place. */
   readonly lost: boolean;
-  /** The endpoint for the next attempt, counted in; undefined when none can take it now. */
-  pick(view: PoolView): Endpoint | undefined;
+  /** It goes to `preferred` or nowhere. */
+  readonly isBound: boolean;
   /** An attempt on `endpoint` begins. */
   goesTo(endpoint: Endpoint): void;
   /** The answer's head is about to go to the client. */
@@ -71,10 +78,23 @@ export class Exchange implements FilterContext, AccessRecord {
   poolInUse: Pool | undefined;
   /** Set when the pool has sessions. */
   sessionInUse: FollowedSession | undefined;
+  /** Where it was sent, when `poolInUse` is a fallback. */
+  poolAtFirst: Pool | undefined;
   key = 0;
   tried: Endpoint[] | undefined;
   attempt: RunningAttempt | undefined;
   attempts = 0;
+  /** Of these, the ones in pools that it has been in before. */
+  attemptsElsewhere = 0;
+  /** How long to wait before the retry that is booked. */
+  retryDelayMs = 0;
+  /** The budget and the limits that a running retry counts in. */
+  budgetHeld: RetryBudget | undefined;
+  retryLimits: ConcurrencyLimits | undefined;
+  /** How the circuit of the endpoint that was picked last let it pass. */
+  admission: Admission = PASSED;
+  /** What it holds of its pool. */
+  ticket: GateTicket | undefined;
   /** Given back by the queue while it waits there. */
   stopWaiting: (() => void) | undefined;
   /** Body bytes so far, kept until they are sent and while they are few enough to be sent again; then undefined. */
@@ -150,6 +170,11 @@ export class Exchange implements FilterContext, AccessRecord {
     if (this.#heldBytes > REPLAY_BYTES) this.held = undefined;
   }
 
+  /** Whether the newest piece of the body, `length` bytes of it, is to be kept: all that came before it has been. */
+  keepsBody(length: number): boolean {
+    return this.body.received - length === this.#heldBytes && (this.held !== undefined || this.#heldBytes === 0);
+  }
+
   /** The request can be sent as a whole once more. */
   get canReplay(): boolean {
     return this.body.received === this.#heldBytes && (this.held !== undefined || this.#heldBytes === 0);
@@ -176,6 +201,11 @@ export class Exchange implements FilterContext, AccessRecord {
       this.#clientTimeoutMs = field < 0 ? null : (grpcTimeoutMs(this.head.value(field)) ?? null);
     }
     return this.#clientTimeoutMs ?? undefined;
+  }
+
+  /** The header line that tells how many tries it took; "" unless its pool wants it. */
+  get attemptsLine(): string {
+    return this.poolInUse?.retry.header === true ? `X-Evenkeel-Attempts: ${this.attempts}\r\n` : "";
   }
 
   // What routing and filters see (RequestView, FilterContext).

@@ -1,7 +1,10 @@
 /** The end of every exchange: what it came to is counted and logged, what it borrowed is given back. Never throws. */
+import { ERRORS, type ErrorCode } from "../base/errors.ts";
 import { LISTENER, POOL, ROUTE } from "../observability/metrics-table.ts";
+import type { GateTicket } from "../pools/pool-gate.ts";
 import type { Exchange } from "./exchange.ts";
 import { releaseHead } from "./heads.ts";
+import { endRetry } from "./retries.ts";
 
 export function finish(exchange: Exchange): void {
   if (exchange.finished) return;
@@ -22,6 +25,18 @@ export function finish(exchange: Exchange): void {
     metrics.countReason(failure);
     if (poolInUse !== undefined && exchange.attempts === 0) metrics.add(poolInUse.cells + POOL.refused, 1);
   }
+  endRetry(exchange);
+  if (exchange.ticket !== undefined) leavePool(exchange, exchange.ticket, failure);
   context.accessLog?.write(exchange);
   releaseHead(exchange.head);
+}
+
+/** Gives back what the exchange holds of its pool, and says how the pool did. */
+export function leavePool(exchange: Exchange, ticket: GateTicket, failure: ErrorCode | undefined): void {
+  exchange.ticket = undefined;
+  const { firstByteMs, nowMs, startedMs, attempts } = exchange;
+  const isSilent =
+    attempts === exchange.attemptsElsewhere || (failure !== undefined && ERRORS[failure].source !== "upstream");
+  const failed = failure !== undefined || exchange.status >= 500;
+  ticket.giveBack(isSilent ? undefined : failed, firstByteMs < 0 ? nowMs - startedMs : firstByteMs, nowMs);
 }

@@ -4,6 +4,7 @@ import { HEADER } from "../protocols/http1/header-names.ts";
 import type { ByteWriter } from "../transport/byte-writer.ts";
 import { writeHeadFields } from "./edits.ts";
 import type { Exchange } from "./exchange.ts";
+import { grpcTimeout } from "./grpc.ts";
 import { REQUEST_ID_LENGTH, writeRequestId } from "./request-id.ts";
 
 /** Marks the headers that are replaced by our own. Once per exchange, before the first attempt. */
@@ -11,6 +12,7 @@ export function dropReplacedHeaders(exchange: Exchange): void {
   const { head } = exchange;
   const { forwarding } = exchange.settings;
   const trusted = exchange.fromTrustedProxy;
+  if (exchange.clientTimeoutMs !== undefined) head.dropNamed("grpc-timeout");
   for (let field = 0; field < head.fieldCount; field++) {
     switch (head.id(field)) {
       case HEADER.xForwardedFor:
@@ -52,6 +54,8 @@ export function writeRequestHead(writer: ByteWriter, exchange: Exchange, endpoin
   else if (exchange.form === "absolute") writer.text(`Host: ${exchange.authority}\r\n`);
   else if (head.hostField < 0) writer.text(`Host: ${endpoint}\r\n`);
   writeForwarding(writer, exchange);
+  if (exchange.clientTimeoutMs !== undefined)
+    writer.text(`grpc-timeout: ${grpcTimeout(exchange.deadlineMs - exchange.nowMs)}\r\n`);
   writeConnection(writer, exchange);
   if (exchange.appended !== "") writer.text(exchange.appended);
   writer.text("\r\n");

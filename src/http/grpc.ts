@@ -14,6 +14,12 @@ export function grpcTimeoutMs(value: string | undefined): number | undefined {
   return match === null ? undefined : Number(match[1]) * (UNITS[match[2] as string] as number);
 }
 
+/** What is left of a deadline, as `grpc-timeout` says it: at most eight digits. */
+export function grpcTimeout(leftMs: number): string {
+  const whole = Math.max(1, Math.floor(leftMs));
+  return whole < 100_000_000 ? `${whole}m` : `${Math.floor(whole / 1_000)}S`;
+}
+
 /** The gRPC status that clients are told for an error of ours, by the HTTP status that others would get. */
 const STATUS: Readonly<Record<number, number>> = {
   400: 13,

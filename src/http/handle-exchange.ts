@@ -4,29 +4,31 @@
  */
 import { ERRORS, type ErrorCode } from "../base/errors.ts";
 import { POOL } from "../observability/metrics-table.ts";
-import { pickEndpoint } from "../pools/pick-endpoint.ts";
+import { type PickedEndpoint, pickEndpoint, pickOnly, pickPastOpenCircuits } from "../pools/pick-endpoint.ts";
 import type { Pool } from "../pools/pool.ts";
 import { waitForEndpoint } from "../pools/wait-for-endpoint.ts";
+import { PASSED } from "../resilience/circuit-breaker.ts";
 import { AMBIGUOUS } from "../routing/router.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import { Attempt } from "./attempt.ts";
 import { ExchangeRequestEdits } from "./edits.ts";
-import type { Exchange } from "./exchange.ts";
-import { finish } from "./finish.ts";
+import type { AttemptEnd, Exchange } from "./exchange.ts";
+import { finish, leavePool } from "./finish.ts";
 import { dropReplacedHeaders } from "./forward-request.ts";
 import { keyOf } from "./request-key.ts";
 import { respondToChallenge, respondWithError, respondWithFixed, respondWithRedirect } from "./respond.ts";
+import { bookRetry, endRetry } from "./retries.ts";
 import { findSession } from "./session.ts";
+import { isShed } from "./shedding.ts";
 import type { Route } from "./snapshot.ts";
 
 /** The phases of an exchange, in order. docs/request-lifecycle.md describes each of them. */
 export const PHASES = ["match", "filter", "act", "pick", "send", "relay", "retry", "finish"] as const;
 
-/** Methods that may be sent a second time without changing what they do (RFC 9110 section 9.2.2). */
-const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
-
 export function handleExchange(exchange: Exchange): void {
   if (exchange.context.challenges.openHttp > 0 && respondToChallenge(exchange)) return complete(exchange);
+  const { shedding } = exchange.settings;
+  if (shedding !== undefined && isShed(exchange, shedding)) return refuse(exchange, "E_OVERLOADED");
   const route = exchange.settings.router.match(exchange);
   if (route === undefined) return refuse(exchange, "E_NO_ROUTE");
   if (route === AMBIGUOUS) return refuse(exchange, "E_AMBIGUOUS_PATH");
@@ -64,13 +66,50 @@ function runRequestFilters(exchange: Exchange, route: Route): ErrorCode | undefi
 }
 
 function sendToPool(exchange: Exchange, route: Route, pool: Pool): void {
-  exchange.poolInUse = pool;
-  exchange.key = pool.key === undefined ? 0 : keyOf(pool.key, exchange);
   const { head } = exchange;
   exchange.upgrade = route.upgrade && head.connectionUpgrade && isUpgradePassedOn(exchange);
   dropReplacedHeaders(exchange);
+  begin(exchange, route, pool);
+}
+
+function begin(exchange: Exchange, route: Route, pool: Pool): void {
+  exchange.poolInUse = pool;
+  exchange.key = pool.key === undefined ? 0 : keyOf(pool.key, exchange);
+  const refusal = enter(exchange, pool);
+  if (refusal !== undefined) return fallBack(exchange, refusal);
   if (pool.sessions === undefined) attempt(exchange, route, pool);
   else findSession(exchange, pool, pool.sessions, () => attempt(exchange, route, pool));
+}
+
+/** The pool cannot serve it: another one may, where that is set and nothing of the request has reached an endpoint. */
+function fallBack(exchange: Exchange, code: ErrorCode): void {
+  const pool = exchange.poolInUse as Pool;
+  const { fallback } = pool;
+  if (fallback === undefined || !isForFallback(code) || !exchange.canReplay) return refuse(exchange, code);
+  endRetry(exchange);
+  if (exchange.ticket !== undefined) leavePool(exchange, exchange.ticket, code);
+  exchange.context.metrics.add(pool.cells + POOL.fellBack, 1);
+  exchange.poolAtFirst ??= pool;
+  exchange.attemptsElsewhere = exchange.attempts;
+  exchange.tried = undefined;
+  exchange.sessionInUse?.count();
+  exchange.sessionInUse = undefined;
+  begin(exchange, exchange.matched as Route, fallback);
+}
+
+/** There was no place for it, or no connection: no endpoint can have seen it. */
+function isForFallback(code: ErrorCode): boolean {
+  const { status, source, retry } = ERRORS[code];
+  return retry === "connect-failure" || (retry === "never" && source === "internal" && status === 503);
+}
+
+/** Past the pool's own circuit and limits, where it has any. */
+function enter(exchange: Exchange, pool: Pool): ErrorCode | undefined {
+  if (pool.gate === undefined) return undefined;
+  const entered = pool.gate.enter(exchange.nowMs);
+  if (typeof entered === "string") return entered;
+  exchange.ticket = entered;
+  return undefined;
 }
 
 /** One try. Comes back here from `attemptEnded`, and from the queue. */
@@ -78,22 +117,38 @@ function attempt(exchange: Exchange, route: Route, pool: Pool): void {
   if (exchange.sessionInUse?.lost === true) return refuse(exchange, "E_SESSION_ENDPOINT");
   const endpoint = pick(exchange, pool);
   if (endpoint === undefined) return waitOrRefuse(exchange, route, pool);
-  begin(exchange, route, pool, endpoint);
+  send(exchange, route, pool, endpoint);
 }
 
 function pick(exchange: Exchange, pool: Pool): Endpoint | undefined {
-  const { view } = pool;
-  if (exchange.sessionInUse !== undefined) return exchange.sessionInUse.pick(view);
-  if (exchange.tried === undefined) return pickEndpoint(view, exchange.key, undefined);
+  const session = exchange.sessionInUse;
+  if (session?.isBound === true) return pickBound(exchange, pool, session.preferred);
+  if (exchange.tried === undefined) return pickOf(exchange, pool, undefined);
   // Never the same endpoint while another is left; but a pool of one is tried again on a fresh connection.
-  return pickEndpoint(view, exchange.key, exchange.tried) ?? pickEndpoint(view, exchange.key, undefined);
+  return pickOf(exchange, pool, exchange.tried) ?? pickOf(exchange, pool, undefined);
 }
 
-function begin(exchange: Exchange, route: Route, pool: Pool, endpoint: Endpoint): void {
+function pickOf(exchange: Exchange, { view }: Pool, tried: readonly Endpoint[] | undefined): Endpoint | undefined {
+  const preferred = exchange.sessionInUse?.preferred;
+  if (!view.hasCircuits) return pickEndpoint(view, exchange.key, tried, preferred);
+  return admitted(exchange, pickPastOpenCircuits(view, exchange.key, tried, exchange.nowMs, preferred));
+}
+
+/** The session goes to its own endpoint or nowhere. */
+function pickBound(exchange: Exchange, { view }: Pool, endpoint: Endpoint | undefined): Endpoint | undefined {
+  return endpoint === undefined ? undefined : admitted(exchange, pickOnly(view, endpoint, exchange.nowMs));
+}
+
+function admitted(exchange: Exchange, picked: PickedEndpoint | undefined): Endpoint | undefined {
+  exchange.admission = picked?.admission ?? PASSED;
+  return picked?.endpoint;
+}
+
+function send(exchange: Exchange, route: Route, pool: Pool, endpoint: Endpoint): void {
   exchange.attempts++;
   exchange.lastEndpoint = endpoint.id;
   exchange.sessionInUse?.goesTo(endpoint);
-  const running = new Attempt(exchange, route, pool.view, endpoint, attemptEnded);
+  const running = new Attempt(exchange, route, pool, endpoint, attemptEnded);
   exchange.attempt = running;
   running.start(exchange.attempts > 1);
 }
@@ -112,39 +167,47 @@ function waitOrRefuse(exchange: Exchange, route: Route, pool: Pool): void {
     },
     begin(endpoint) {
       exchange.stopWaiting = undefined;
-      begin(exchange, route, pool, endpoint);
+      send(exchange, route, pool, endpoint);
     },
     refuse(code) {
       exchange.nowMs = exchange.context.clock.now();
       exchange.stopWaiting = undefined;
-      refuse(exchange, code);
+      fallBack(exchange, code);
     },
   });
   if (exchange.stopWaiting !== undefined) exchange.context.metrics.add(pool.cells + POOL.queued, 1);
 }
 
-function attemptEnded(exchange: Exchange, ended: Attempt, failure: ErrorCode | undefined): void {
+function attemptEnded(exchange: Exchange, { endpoint }: Attempt, end: AttemptEnd): void {
   exchange.attempt = undefined;
   const pool = exchange.poolInUse as Pool;
-  const route = exchange.matched as Route;
-  if (failure === undefined) complete(exchange);
-  else if (mayTryAgain(exchange, pool, ended, failure)) {
-    exchange.tried = exchange.tried === undefined ? [ended.endpoint] : [...exchange.tried, ended.endpoint];
-    exchange.context.metrics.add(pool.cells + POOL.retries, 1);
-    attempt(exchange, route, pool);
-  } else refuse(exchange, failure);
+  if (end === undefined) complete(exchange);
+  else if (end === "unwanted" || mayTryAgain(exchange, end)) tryAgain(exchange, pool, endpoint);
+  else fallBack(exchange, end);
   // Its place on the endpoint is free now.
   if (pool.queue.length > 0) pool.queue.wake();
 }
 
 /** Only when the client has seen nothing, the request is still at hand, and sending it twice does no harm. */
-function mayTryAgain(exchange: Exchange, pool: Pool, ended: Attempt, failure: ErrorCode): boolean {
-  if (exchange.attempts > pool.retryAttempts || exchange.answerBegun || ended.answerBegun || !exchange.canReplay)
-    return false;
-  const { retry } = ERRORS[failure];
-  if (retry === "always") return true;
-  // Also on a new connection: an endpoint that stops closes those that wait to be accepted, and nobody has read them.
-  return retry === "if-idempotent" && IDEMPOTENT.has(exchange.method);
+function mayTryAgain(exchange: Exchange, failure: ErrorCode): boolean {
+  endRetry(exchange);
+  const condition = ERRORS[failure].retry;
+  return condition !== "never" && bookRetry(exchange, condition, 0, -1);
+}
+
+/** A retry is booked: now, or after its backoff. */
+function tryAgain(exchange: Exchange, pool: Pool, failed: Endpoint): void {
+  const route = exchange.matched as Route;
+  exchange.tried = exchange.tried === undefined ? [failed] : [...exchange.tried, failed];
+  if (exchange.retryDelayMs === 0) return attempt(exchange, route, pool);
+  const { clock, timers } = exchange.context;
+  exchange.client.pauseBody();
+  const timer = timers.after(exchange.retryDelayMs, () => {
+    exchange.stopWaiting = undefined;
+    exchange.nowMs = clock.now();
+    attempt(exchange, route, pool);
+  });
+  exchange.stopWaiting = () => timer.stop();
 }
 
 /** h2c is never offered to endpoints this way, and an upgrade has no body (both have been used to smuggle requests). */

@@ -21,10 +21,17 @@ export function respondWithError(exchange: Exchange, code: ErrorCode): void {
     exchange.client.sendOwn(200, grpcErrorLines(code), "");
     return;
   }
+  const sorry = ERRORS[code].status >= 502 ? sorryFor(exchange) : undefined;
+  if (sorry !== undefined) return respondWithFixed(exchange, sorry);
   const { status, headers, body } = errorAnswer(code, exchange.header("accept") ?? "");
   const requestId = exchange.settings.forwarding.requestId ? `X-Request-ID: ${exchange.requestId}\r\n` : "";
   exchange.status = status;
-  exchange.client.sendOwn(status, headers + requestId, body);
+  exchange.client.sendOwn(status, headers + requestId + exchange.attemptsLine, body);
+}
+
+/** The answer of the pool that could not serve it, or of the one that it was for at first. */
+function sorryFor({ poolInUse, poolAtFirst }: Exchange): OwnAnswer | undefined {
+  return poolInUse?.sorry ?? poolAtFirst?.sorry;
 }
 
 /** What a client that sent `accept` is told. */

@@ -16,7 +16,10 @@ const MAX_FIELDS = 256;
 const NO_BYTES = Buffer.alloc(0);
 
 /** What became of the bytes that were fed. */
-export type RelayResult = "more" | "done" | "tunnel" | "failed";
+export type RelayResult = "more" | "done" | "tunnel" | "failed" | "unwanted";
+
+/** Says of the head of an answer whether another one is got instead. */
+export type AnswerJudge = (exchange: Exchange, head: Head) => boolean;
 
 export class ResponseRelay {
   failure: ErrorCode = "E_BAD_RESPONSE";
@@ -24,8 +27,11 @@ export class ResponseRelay {
   reusable = false;
   /** Any byte of an answer, interim ones included, has arrived. */
   begun = false;
+  /** The status of the answer; 0 before its head is there. */
+  status = 0;
   readonly #exchange: Exchange;
   readonly #limits: HeadLimits;
+  readonly #judge: AnswerJudge | undefined;
   #head: Head | undefined;
   #partial: Buffer | undefined;
   #interim = 0;
@@ -35,8 +41,9 @@ export class ResponseRelay {
   #passChunks = false;
   #inBody = false;
 
-  constructor(exchange: Exchange, maxHeadBytes: number) {
+  constructor(exchange: Exchange, maxHeadBytes: number, judge: AnswerJudge | undefined) {
     this.#exchange = exchange;
+    this.#judge = judge;
     this.#limits = { bytes: maxHeadBytes, fields: MAX_FIELDS };
   }
 
@@ -111,6 +118,11 @@ export class ResponseRelay {
     // Bytes behind the answer would be taken for the next one. Nothing has gone out yet: say that it is wrong.
     if (end < 0 || (end < bytes.length && this.#framing !== "close")) return this.#fail("E_BAD_RESPONSE");
 
+    this.status = head.status;
+    if (this.#judge?.(exchange, head) === true) {
+      this.reusable &&= this.#isComplete();
+      return "unwanted";
+    }
     this.#inBody = true;
     exchange.status = head.status;
     exchange.answerBegun = true;
@@ -118,7 +130,7 @@ export class ResponseRelay {
     this.#runFilters(head);
     exchange.sessionInUse?.answered(head);
     const framing = this.#isNothingButFields() ? "none" : this.#framing;
-    const response = { head, framing, appended: exchange.responseAppended };
+    const response = { head, framing, appended: exchange.responseAppended + exchange.attemptsLine };
     if (this.#chunked === undefined || this.#passChunks) exchange.client.sendHead(response, bytes, start, end);
     else this.#sendHeadAndData(response, bytes, start, end);
     return this.#isComplete() ? this.#finish() : "more";

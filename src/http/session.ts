@@ -3,8 +3,7 @@
  * answer. Only made where a pool has sessions.
  */
 import { POOL } from "../observability/metrics-table.ts";
-import { pickEndpoint } from "../pools/pick-endpoint.ts";
-import type { Pool, PoolView } from "../pools/pool.ts";
+import type { Pool } from "../pools/pool.ts";
 import type { Head } from "../protocols/http1/head.ts";
 import { changeCookie, setCookieValue, withSetCookieValue } from "../sessions/cookie-text.ts";
 import type { PoolSessions, SessionHome } from "../sessions/pool-sessions.ts";
@@ -91,15 +90,7 @@ class ExchangeSession implements FollowedSession {
   }
 
   get lost(): boolean {
-    return this.#isBound && this.preferred?.acceptsSessions !== true;
-  }
-
-  pick(view: PoolView): Endpoint | undefined {
-    const { key, tried } = this.#exchange;
-    const preferred = this.preferred;
-    if (this.#isBound) return preferred?.acceptsSessions === true && preferred.acquire() ? preferred : undefined;
-    const picked = pickEndpoint(view, key, tried, preferred);
-    return picked !== undefined || tried === undefined ? picked : pickEndpoint(view, key, undefined, preferred);
+    return this.isBound && this.preferred?.acceptsSessions !== true;
   }
 
   goesTo(endpoint: Endpoint): void {
@@ -128,7 +119,7 @@ class ExchangeSession implements FollowedSession {
     if (outcome !== "") this.#add(OUTCOME_FIELD[outcome]);
   }
 
-  get #isBound(): boolean {
+  get isBound(): boolean {
     return this.#home !== undefined && this.#sessions.config.onFailure === "refuse";
   }
 

@@ -7,6 +7,7 @@ import type { RequestView } from "../routing/request-view.ts";
 import type { Router } from "../routing/router.ts";
 import type { ListenerTls } from "../tls/listener-tls.ts";
 import type { TimeoutsConfig } from "./schema.ts";
+import type { Shedding } from "./shedding.ts";
 
 /** What a route does with a request that it matched. */
 export type Action =
@@ -44,6 +45,8 @@ export interface ListenerSnapshot {
   readonly proxyProtocol: { readonly from: NetworkSet; readonly timeoutMs: number } | undefined;
   readonly router: Router<Route>;
   readonly trustedProxies: NetworkSet | undefined;
+  /** Undefined where everything is let in. */
+  readonly shedding: Shedding | undefined;
   readonly maxRequestsPerConnection: number;
   readonly limits: { readonly bytes: number; readonly fields: number; readonly bodyRate: number };
   readonly timeouts: { readonly header: number; readonly idle: number; readonly body: number; readonly write: number };

@@ -1,6 +1,8 @@
 /** A listener: an address, port and protocol that clients connect to. */
+
 import { z } from "zod";
 import { byteSize, duration } from "../base/schema.ts";
+import { loadSheddingSchema } from "../resilience/schema.ts";
 import { type ListenerTlsConfig, listenerTlsSchema } from "../tls/schema.ts";
 
 const common = {
@@ -46,6 +48,7 @@ const http = z.strictObject({
     .max(1_000_000_000)
     .default(10_000)
     .describe("The connection is closed after this many requests."),
+  loadShedding: loadSheddingSchema,
   trustedProxies: z
     .array(z.string())
     .default([])

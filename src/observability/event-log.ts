@@ -14,12 +14,20 @@ export type EventType =
   | "endpoint.removed"
   | "endpoint.ejected"
   | "endpoint.returned"
+  | "circuit.opened"
+  | "circuit.tried"
+  | "circuit.closed"
+  | "pool.panics"
+  | "pool.recovered"
+  | "listener.overloaded"
+  | "listener.relieved"
   | "config.reloaded"
   | "config.refused"
   | "worker.ended"
   | "worker.started";
 
 export interface EventDetails {
+  readonly listener?: string;
   readonly pool?: string;
   readonly endpoint?: string;
   /** A sentence for people. */
@@ -28,10 +36,14 @@ export interface EventDetails {
   readonly to?: string | number;
 }
 
-export interface EvenkeelEvent extends EventDetails {
+/** What whoever notices a change has to say of it. */
+export interface EventReport extends EventDetails {
+  readonly type: EventType;
+}
+
+export interface EvenkeelEvent extends EventReport {
   /** Grows with every event, over restarts too. */
   readonly id: number;
-  readonly type: EventType;
   /** ISO 8601, UTC. */
   readonly time: string;
 }

@@ -71,6 +71,11 @@ export const METRICS = {
     help: "From the first byte of a request to the last of its answer.",
   },
   evenkeel_pool_retries_total: { type: "counter", labels: ["pool"], help: "Attempts after the first." },
+  evenkeel_pool_retries_over_budget_total: {
+    type: "counter",
+    labels: ["pool"],
+    help: "Attempts that would have followed but for the retry budget.",
+  },
   evenkeel_pool_queued_total: { type: "counter", labels: ["pool"], help: "Requests that had to wait for an endpoint." },
   evenkeel_pool_waiting: { type: "gauge", labels: ["pool"], help: "Requests waiting now." },
   evenkeel_pool_refused_total: { type: "counter", labels: ["pool"], help: "Requests that never got an endpoint." },
@@ -136,6 +141,41 @@ export const METRICS = {
     type: "histogram",
     labels: ["pool", "endpoint"],
     help: "From sending a request to the first byte of its answer.",
+  },
+  evenkeel_endpoint_ejected: {
+    type: "gauge",
+    labels: ["pool", "endpoint"],
+    help: "1 while outlier detection keeps the endpoint out.",
+  },
+  evenkeel_endpoint_ejections_total: {
+    type: "counter",
+    labels: ["pool", "reason"],
+    help: "Ejections by outlier detection, by what the endpoint did.",
+  },
+  evenkeel_circuits_opened_total: {
+    type: "counter",
+    labels: ["pool"],
+    help: "Times that a circuit of the pool or of one of its endpoints has opened.",
+  },
+  evenkeel_circuit_state: {
+    type: "gauge",
+    labels: ["pool", "endpoint", "state"],
+    help: "1 for the state of a circuit: closed, open or half-open; without an endpoint for the pool's own.",
+  },
+  evenkeel_pool_panic: {
+    type: "gauge",
+    labels: ["pool"],
+    help: "1 while so few endpoints are available that requests go to all of a tier, well or not.",
+  },
+  evenkeel_pool_panicked_total: {
+    type: "counter",
+    labels: ["pool"],
+    help: "Attempts on an endpoint of a tier in panic.",
+  },
+  evenkeel_pool_fallbacks_total: {
+    type: "counter",
+    labels: ["pool"],
+    help: "Requests that went on to the fallback pool.",
   },
   evenkeel_refusals_total: {
     type: "counter",

@@ -44,6 +44,10 @@ export const POOL = {
   sessionsRefused: 7,
   sessionsDisplaced: 8,
   sessionFallbacks: 9,
+  retriesOverBudget: 10,
+  circuitsOpened: 11,
+  panicked: 12,
+  fellBack: 13,
 } as const;
 /** Fields of an endpoint's row; `firstByte` is the time from sending to the first byte of the answer. */
 export const ENDPOINT = {
@@ -65,7 +69,7 @@ interface KindShape {
 export const KINDS = {
   listener: { rows: 256, fields: 12 },
   route: { rows: 16_384, fields: ROUTE.duration + HISTOGRAM_FIELDS },
-  pool: { rows: 4_096, fields: 10 },
+  pool: { rows: 4_096, fields: 14 },
   endpoint: { rows: 16_384, fields: ENDPOINT.firstByte + HISTOGRAM_FIELDS },
   reason: { rows: 64, fields: 1 },
 } as const satisfies Record<string, KindShape>;

@@ -19,6 +19,11 @@ export interface MetricsInput {
   readonly pools: Readonly<Record<string, number>>;
   readonly endpoints: readonly EndpointMetrics[];
   readonly certificates: readonly CertificateSample[];
+  readonly ejections: readonly { readonly pool: string; readonly reason: string; readonly count: number }[];
+  /** Pools that can panic. */
+  readonly panics: readonly { readonly pool: string; readonly panics: boolean }[];
+  /** State of the circuits of pools that have one. */
+  readonly circuits: Readonly<Record<string, string>>;
   readonly version: string;
   readonly generation: number;
   readonly lastReloadGood: boolean;
@@ -44,10 +49,14 @@ export interface EndpointMetrics {
   readonly inFlight: number;
   readonly eligible: boolean;
   readonly weight: number;
+  readonly ejected: boolean;
+  /** Undefined when it has none. */
+  readonly circuit: string | undefined;
 }
 
 const STATES = ["checking", "healthy", "unhealthy"] as const;
 const ADMIN_STATES = ["ready", "drain", "maintenance"] as const;
+const CIRCUIT_STATES = ["closed", "open", "half-open"] as const;
 const CLASSES = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"] as const;
 
 export function renderMetrics(input: MetricsInput): string {
@@ -58,6 +67,7 @@ export function renderMetrics(input: MetricsInput): string {
   renderRoutes(page, input);
   renderPools(page, input);
   renderEndpoints(page, input);
+  renderPolicies(page, input);
   REASONS.forEach((reason, row) => {
     const count = input.table.read("reason", row, 0);
     if (count > 0) page.sample("evenkeel_refusals_total", { reason }, count);
@@ -125,6 +135,8 @@ function renderRoutes(page: Page, { table, routes }: MetricsInput): void {
 function renderPools(page: Page, { table, pools }: MetricsInput): void {
   for (const [pool, row] of Object.entries(pools)) {
     page.sample("evenkeel_pool_retries_total", { pool }, table.read("pool", row, POOL.retries));
+    const overBudget = table.read("pool", row, POOL.retriesOverBudget);
+    page.sample("evenkeel_pool_retries_over_budget_total", { pool }, overBudget);
     page.sample("evenkeel_pool_queued_total", { pool }, table.read("pool", row, POOL.queued));
     page.sample("evenkeel_pool_waiting", { pool }, table.read("pool", row, POOL.waiting));
     page.sample("evenkeel_pool_refused_total", { pool }, table.read("pool", row, POOL.refused));
@@ -166,6 +178,26 @@ function renderEndpoints(page: Page, { table, endpoints }: MetricsInput): void {
     page.sample("evenkeel_endpoint_sent_bytes_total", labels, read(ENDPOINT.bytesOut));
     page.histogram("evenkeel_endpoint_first_byte_seconds", labels, table, "endpoint", row, ENDPOINT.firstByte);
   }
+}
+
+function renderPolicies(page: Page, { table, pools, endpoints, ejections, circuits, panics }: MetricsInput): void {
+  for (const { pool, id, ejected } of endpoints)
+    page.sample("evenkeel_endpoint_ejected", { pool, endpoint: id }, ejected ? 1 : 0);
+  for (const { pool, reason, count } of ejections)
+    page.sample("evenkeel_endpoint_ejections_total", { pool, reason }, count);
+  for (const { pool, panics: now } of panics) page.sample("evenkeel_pool_panic", { pool }, now ? 1 : 0);
+  for (const [pool, row] of Object.entries(pools)) {
+    page.sample("evenkeel_pool_panicked_total", { pool }, table.read("pool", row, POOL.panicked));
+    page.sample("evenkeel_pool_fallbacks_total", { pool }, table.read("pool", row, POOL.fellBack));
+  }
+  for (const [pool, row] of Object.entries(pools))
+    page.sample("evenkeel_circuits_opened_total", { pool }, table.read("pool", row, POOL.circuitsOpened));
+  const circuit = (labels: Labels, now: string): void => {
+    for (const state of CIRCUIT_STATES)
+      page.sample("evenkeel_circuit_state", { ...labels, state }, state === now ? 1 : 0);
+  };
+  for (const [pool, state] of Object.entries(circuits)) circuit({ pool, endpoint: "" }, state);
+  for (const { pool, id, circuit: state } of endpoints) if (state !== undefined) circuit({ pool, endpoint: id }, state);
 }
 
 type Labels = Readonly<Record<string, string>>;

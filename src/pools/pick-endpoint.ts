@@ -1,3 +1,5 @@
+import type { ErrorCode } from "../base/errors.ts";
+import { type Admission, PASSED, REFUSED } from "../resilience/circuit-breaker.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { PoolView } from "./pool.ts";
 
@@ -20,7 +22,10 @@ export function pickEndpoint(
     // A place on it becomes free: better to wait than to lose the session.
     if (preferred.fullForSessions) return undefined;
   }
-  const { tiers } = view;
+  const { tiers, plan } = view;
+  const planned = plan?.pick(key, tried);
+  // Whatever tier it fell to, another is better than none.
+  if (planned?.acquire() === true) return planned;
   for (let tier = 0; tier < tiers.length; tier++) {
     for (let collisions = 0; collisions < MAX_COLLISIONS; collisions++) {
       const endpoint = tiers[tier]?.pick(key, tried);
@@ -34,4 +39,47 @@ export function pickEndpoint(
 /** Whether some healthy endpoint is only waiting for one of its exchanges to end. */
 export function hasFullEndpoint(view: PoolView): boolean {
   return view.endpoints.some((endpoint) => endpoint.full);
+}
+
+/** What the endpoint's circuit let in must be given to its guard when it has ended. */
+export interface PickedEndpoint {
+  readonly endpoint: Endpoint;
+  readonly admission: Admission;
+}
+
+/** The same for pools whose endpoints have circuits: passes over those that are open. */
+export function pickPastOpenCircuits(
+  view: PoolView,
+  key: number,
+  tried: readonly Endpoint[] | undefined,
+  nowMs: number,
+  preferred?: Endpoint,
+): PickedEndpoint | undefined {
+  let passedOver = tried;
+  for (;;) {
+    const endpoint = pickEndpoint(view, key, passedOver, preferred);
+    if (endpoint === undefined) return undefined;
+    const picked = admit(view, endpoint, nowMs);
+    if (picked !== undefined) return picked;
+    passedOver = passedOver === undefined ? [endpoint] : [...passedOver, endpoint];
+  }
+}
+
+/** This endpoint, for what belongs to a session of its own, or none. */
+export function pickOnly(view: PoolView, endpoint: Endpoint, nowMs: number): PickedEndpoint | undefined {
+  return endpoint.acceptsSessions && endpoint.acquire() ? admit(view, endpoint, nowMs) : undefined;
+}
+
+/** Asks the circuit of an endpoint that was picked; gives its place back when that says no. */
+function admit(view: PoolView, endpoint: Endpoint, nowMs: number): PickedEndpoint | undefined {
+  const admission = view.guards?.get(endpoint)?.admit(nowMs) ?? PASSED;
+  if (admission !== REFUSED) return { endpoint, admission };
+  endpoint.release();
+  return undefined;
+}
+
+/** Why nothing was picked although nothing is full: an endpoint that could take it can only be kept back by its circuit. */
+export function reasonForNone({ hasCircuits, endpoints }: PoolView): ErrorCode {
+  const isKeptBack = hasCircuits && endpoints.some(({ eligible, weight }) => eligible && weight > 0);
+  return isKeptBack ? "E_CIRCUIT_OPEN" : "E_NO_ENDPOINT";
 }

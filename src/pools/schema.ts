@@ -1,9 +1,19 @@
 /** A pool: interchangeable endpoints with their balancing, health and connection settings. */
 import { z } from "zod";
 import { balanceSchema } from "../balancing/schema.ts";
-import { duration } from "../base/schema.ts";
+import { duration, headerName, headerValue } from "../base/schema.ts";
 import { healthSchema } from "../health/schema.ts";
-import { slowStartSchema } from "../resilience/schema.ts";
+import { retrySchema } from "../resilience/retry-schema.ts";
+import {
+  adaptiveConcurrencySchema,
+  circuitBreakerSchema,
+  codelSchema,
+  concurrencyLimitsSchema,
+  outlierDetectionSchema,
+  overprovisioningSchema,
+  panicSchema,
+  slowStartSchema,
+} from "../resilience/schema.ts";
 import { sessionsSchema } from "../sessions/schema.ts";
 import { connectionsSchema, endpointSchema } from "../upstreams/schema.ts";
 import { keySchema } from "./key-schema.ts";
@@ -12,19 +22,26 @@ export const queueSchema = z
   .strictObject({
     size: z.int().min(0).max(100_000).default(1_024).describe("Requests that may wait per worker; 0 refuses at once."),
     timeout: duration().prefault("5s").describe("How long a request waits before it is refused with 503."),
+    codel: codelSchema,
   })
   .describe("Where requests wait while every endpoint has reached its `maxConnections`.");
 
-export const retrySchema = z
+export const sorrySchema = z
   .strictObject({
-    attempts: z
-      .int()
-      .min(0)
-      .max(10)
-      .default(1)
-      .describe("Further tries on other endpoints, when nothing was sent or the request is safe to send again."),
+    status: z.int().min(200).max(599).default(503).describe("Status."),
+    body: z.string().default("").describe("Body."),
+    headers: z
+      .record(
+        headerName.refine(
+          (header) => !/^(content-length|transfer-encoding|connection|date)$/i.test(header),
+          "expected a header that evenkeel does not write itself",
+        ),
+        headerValue,
+      )
+      .default({})
+      .describe("Headers; Content-Type is text/plain unless set here."),
   })
-  .describe("Trying again on another endpoint.");
+  .describe("What clients get instead of an error of 502, 503 or 504. The log has the reason all the same.");
 
 export const poolSchema = z.strictObject({
   balance: balanceSchema,
@@ -45,6 +62,14 @@ export const poolSchema = z.strictObject({
       "How long exchanges and connections may go on with an endpoint that drains or is removed, before they are closed.",
     ),
   slowStart: slowStartSchema,
+  outlierDetection: outlierDetectionSchema,
+  circuitBreaker: circuitBreakerSchema,
+  limits: concurrencyLimitsSchema.optional(),
+  adaptiveConcurrency: adaptiveConcurrencySchema,
+  overprovisioning: overprovisioningSchema,
+  panic: panicSchema,
+  fallback: z.string().optional().describe("Another pool, for requests that this one has no endpoint or no room for."),
+  sorry: sorrySchema.optional(),
 });
 
 export type PoolConfig = z.output<typeof poolSchema>;

@@ -1,6 +1,6 @@
 import type { ErrorCode } from "../base/errors.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
-import { hasFullEndpoint } from "./pick-endpoint.ts";
+import { hasFullEndpoint, reasonForNone } from "./pick-endpoint.ts";
 import type { Pool } from "./pool.ts";
 
 /** Whoever needs an endpoint and found none free. */
@@ -22,22 +22,36 @@ export interface EndpointSeeker {
 export function waitForEndpoint(pool: Pool, seeker: EndpointSeeker): (() => void) | undefined {
   const mayWait = (): boolean => hasFullEndpoint(pool.view) || seeker.preferred?.fullForSessions === true;
   if (!mayWait()) {
-    seeker.refuse("E_NO_ENDPOINT");
+    seeker.refuse(reasonForNone(pool.view));
+    return undefined;
+  }
+  const limits = pool.gate?.limits;
+  if (limits?.tryAcquire("pending") === false) {
+    seeker.refuse("E_QUEUE_FULL");
     return undefined;
   }
   const waiter = {
     deadlineMs: seeker.deadlineMs,
     tryAgain(): boolean {
       const endpoint = seeker.pick();
+      if (endpoint === undefined && mayWait()) return false;
+      limits?.release("pending");
       if (endpoint !== undefined) seeker.begin(endpoint);
-      else if (mayWait()) return false;
-      else seeker.refuse("E_NO_ENDPOINT");
+      else seeker.refuse(reasonForNone(pool.view));
       return true;
     },
-    waitedTooLong: (nowMs: number) =>
-      seeker.refuse(nowMs >= seeker.deadlineMs ? "E_REQUEST_TIMEOUT" : "E_QUEUE_TIMEOUT"),
+    waitedTooLong(nowMs: number): void {
+      limits?.release("pending");
+      seeker.refuse(nowMs >= seeker.deadlineMs ? "E_REQUEST_TIMEOUT" : "E_QUEUE_TIMEOUT");
+    },
   };
-  if (pool.queue.add(waiter)) return () => pool.queue.remove(waiter);
+  if (pool.queue.add(waiter)) {
+    return () => {
+      limits?.release("pending");
+      pool.queue.remove(waiter);
+    };
+  }
+  limits?.release("pending");
   seeker.refuse("E_QUEUE_FULL");
   return undefined;
 }

@@ -1,14 +1,15 @@
 import { describe, expect, test } from "bun:test";
 import { FakeClock } from "../base/fake-clock.ts";
+import type { CodelOptions } from "../resilience/codel.ts";
 import { WaitQueue } from "./wait-queue.ts";
 
-function setUp(size: number) {
+function setUp(size: number, codel?: CodelOptions) {
   const clock = new FakeClock();
   let places = 0;
   let length = 0;
   const served: string[] = [];
   const gone: string[] = [];
-  const queue = new WaitQueue(size, 5_000, clock, clock, (change) => {
+  const queue = new WaitQueue({ size, timeoutMs: 5_000, codel }, clock, clock, (change) => {
     length += change;
   });
   const waiter = (name: string, deadlineMs = Number.POSITIVE_INFINITY) => ({
@@ -106,6 +107,40 @@ describe("the queue of a pool", () => {
     free(1);
     queue.wake();
     expect(served).toEqual(["e"]);
+  });
+
+  test("one that is never empty is cut short, and serves the newest first, until it was empty", () => {
+    const { clock, queue, waiter, served, gone, free } = setUp(100, { targetMs: 20, intervalMs: 100 });
+    // One comes every 10 ms, one place is free every 20 ms: twice what can be served.
+    for (let step = 1; step <= 40; step++) {
+      queue.add(waiter(String(step)));
+      if (step % 2 === 0) {
+        free(1);
+        queue.wake();
+      }
+      clock.advance(10);
+    }
+    // In turn for the first 100 ms; then those that have just come.
+    expect(served.slice(0, 5)).toEqual(["1", "2", "3", "4", "5"]);
+    expect(served.slice(-5)).toEqual(["32", "34", "36", "38", "40"]);
+    expect(served.length + gone.length + queue.length).toBe(40);
+    expect(queue.length).toBeLessThanOrEqual(3);
+    clock.advance(100);
+    expect(queue.length).toBe(0);
+    for (const name of ["x", "y"]) queue.add(waiter(name));
+    free(2);
+    queue.wake();
+    expect(served.slice(-2)).toEqual(["x", "y"]);
+    expect(clock.waiting).toBe(0);
+  });
+
+  test("one that is busy for a moment only is left alone", () => {
+    const { clock, queue, waiter, gone } = setUp(100, { targetMs: 5, intervalMs: 100 });
+    for (const name of ["a", "b", "c"]) queue.add(waiter(name));
+    clock.advance(90);
+    expect([gone, queue.length]).toEqual([[], 3]);
+    clock.advance(30);
+    expect(gone).toEqual(["a", "b", "c"]);
   });
 
   test("one that fails at once and gives its place back does not make the next lose its turn", () => {

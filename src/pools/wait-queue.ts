@@ -4,6 +4,7 @@
  * again every few milliseconds.
  */
 import type { Clock, Timer, Timers } from "../base/clock.ts";
+import { type CodelOptions, OverloadWatch } from "../resilience/codel.ts";
 
 const POLL_INTERVAL_MS = 10;
 
@@ -16,25 +17,34 @@ export interface Waiter {
   waitedTooLong(nowMs: number): void;
 }
 
+export interface WaitQueueOptions {
+  /** Waiters at most. */
+  readonly size: number;
+  readonly timeoutMs: number;
+  /** Cuts a queue short that never gets empty; undefined leaves it to the timeout. */
+  readonly codel: CodelOptions | undefined;
+}
+
 export class WaitQueue {
   readonly #clock: Clock;
   readonly #timers: Timers;
   readonly #onLength: (change: number) => void;
-  readonly #waiters = new Map<Waiter, number>();
+  readonly #waiters = new Map<Waiter, { readonly sinceMs: number; readonly dueMs: number }>();
   /** No waiter's time is over before this. */
   #nextDueMs = Number.POSITIVE_INFINITY;
-  #size: number;
-  #timeoutMs: number;
+  #options: WaitQueueOptions;
+  /** Undefined when overload makes no difference. */
+  #overload: OverloadWatch | undefined;
   #poll: Timer | undefined;
   #waking = false;
 
   /** `onLength` is told by how much the number of waiters has changed. */
-  constructor(size: number, timeoutMs: number, clock: Clock, timers: Timers, onLength: (change: number) => void) {
-    this.#size = size;
-    this.#timeoutMs = timeoutMs;
+  constructor(options: WaitQueueOptions, clock: Clock, timers: Timers, onLength: (change: number) => void) {
+    this.#options = options;
     this.#clock = clock;
     this.#timers = timers;
     this.#onLength = onLength;
+    this.#overload = overloadWatch(options, clock.now());
   }
 
   get length(): number {
@@ -42,16 +52,19 @@ export class WaitQueue {
   }
 
   /** Settings may change with a reload; those who wait keep the time they were promised. */
-  configure(size: number, timeoutMs: number): void {
-    this.#size = size;
-    this.#timeoutMs = timeoutMs;
+  configure(options: WaitQueueOptions): void {
+    if (JSON.stringify(options.codel) !== JSON.stringify(this.#options.codel))
+      this.#overload = overloadWatch(options, this.#clock.now());
+    this.#options = options;
   }
 
   /** False when the queue is full. */
   add(waiter: Waiter): boolean {
-    if (this.#waiters.size >= this.#size) return false;
-    const dueMs = Math.min(this.#clock.now() + this.#timeoutMs, waiter.deadlineMs);
-    this.#waiters.set(waiter, dueMs);
+    if (this.#waiters.size >= this.#options.size) return false;
+    const nowMs = this.#clock.now();
+    const dueMs = Math.min(nowMs + this.#options.timeoutMs, waiter.deadlineMs);
+    this.#waiters.set(waiter, { sinceMs: nowMs, dueMs });
+    this.#overload?.lengthChanged(this.#waiters.size, nowMs);
     this.#nextDueMs = Math.min(this.#nextDueMs, dueMs);
     this.#onLength(1);
     this.#poll ??= this.#timers.every(POLL_INTERVAL_MS, () => this.#look());
@@ -62,6 +75,7 @@ export class WaitQueue {
   remove(waiter: Waiter): void {
     if (!this.#waiters.delete(waiter)) return;
     this.#onLength(-1);
+    this.#overload?.lengthChanged(this.#waiters.size, this.#clock.now());
     if (this.#waiters.size === 0) this.#stopPolling();
   }
 
@@ -70,7 +84,9 @@ export class WaitQueue {
     // A waiter that fails at once releases its endpoint and comes back here; the loop below sees to the next one.
     if (this.#waking) return;
     this.#waking = true;
-    for (const waiter of this.#waiters.keys()) {
+    for (const waiter of this.#inOrder()) {
+      // Of a copy, one may have left meanwhile.
+      if (!this.#waiters.has(waiter)) continue;
       if (!waiter.tryAgain()) break;
       this.remove(waiter);
     }
@@ -81,15 +97,32 @@ export class WaitQueue {
     this.#stopPolling();
   }
 
+  /** While the queue never gets empty the newest come first: the oldest have hardly anybody waiting for them any more. */
+  #inOrder(): Iterable<Waiter> {
+    if (this.#overload?.isOverloaded(this.#clock.now()) === true) return [...this.#waiters.keys()].reverse();
+    return this.#waiters.keys();
+  }
+
   #look(): void {
     const now = this.#clock.now();
+    if (this.#overload?.isOverloaded(now) === true) this.#cutShort(now, this.#overload.timeoutMs(now));
     if (now >= this.#nextDueMs) this.#expire(now);
     this.wake();
   }
 
+  /** Lets those go that have waited longer than this. */
+  #cutShort(now: number, waitMs: number): void {
+    for (const [waiter, { sinceMs }] of this.#waiters) {
+      // The oldest stand in front.
+      if (now - sinceMs <= waitMs) break;
+      this.remove(waiter);
+      waiter.waitedTooLong(now);
+    }
+  }
+
   #expire(now: number): void {
     this.#nextDueMs = Number.POSITIVE_INFINITY;
-    for (const [waiter, dueMs] of this.#waiters) {
+    for (const [waiter, { dueMs }] of this.#waiters) {
       if (dueMs > now) this.#nextDueMs = Math.min(this.#nextDueMs, dueMs);
       else {
         this.remove(waiter);
@@ -102,4 +135,8 @@ export class WaitQueue {
     this.#poll?.stop();
     this.#poll = undefined;
   }
+}
+
+function overloadWatch({ codel }: WaitQueueOptions, nowMs: number): OverloadWatch | undefined {
+  return codel === undefined ? undefined : new OverloadWatch(codel, nowMs);
 }

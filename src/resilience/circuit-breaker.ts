@@ -202,6 +202,11 @@ export class CircuitBreaker {
   }
 }
 
+/** The state of the breaker in this memory, for who only looks at it. */
+export function breakerStateIn({ buffer, byteOffset }: Region): BreakerState {
+  return STATES[new Int32Array(buffer, byteOffset, HEADER_WORDS)[STATE] as number] as BreakerState;
+}
+
 /** The change in words: `open: 52% of requests failed`. */
 export function describeBreakerEvent({ to, cause, measured }: BreakerEvent): string {
   switch (cause) {

@@ -1,15 +1,15 @@
-/** Hard bounds on what a pool may have in use at one time: connections, waiting and active requests, retries. */
+/** Hard bounds on what a pool may have in use at one time: waiting and active requests, retries. */
 import type { UsageCounters } from "./usage-counters.ts";
 import { tryAdd } from "./usage-counters.ts";
 
-export type LimitedResource = "connections" | "pending" | "active" | "retries";
+export type LimitedResource = "pending" | "active" | "retries";
 
 /** The most there may be of each; 0 means no bound. */
 export type ConcurrencyLimitOptions = Readonly<Record<LimitedResource, number>>;
 
 /** Cells of `UsageCounters` that the limits of one pool take. */
-export const CONCURRENCY_LIMIT_CELLS = 4;
-const CELL: Readonly<Record<LimitedResource, number>> = { connections: 0, pending: 1, active: 2, retries: 3 };
+export const CONCURRENCY_LIMIT_CELLS = 3;
+const CELL: Readonly<Record<LimitedResource, number>> = { pending: 0, active: 1, retries: 2 };
 
 export class ConcurrencyLimits {
   /** May be replaced while in use; those over a lower bound end in their own time. */
@@ -48,7 +48,7 @@ export class ConcurrencyLimits {
 
   /** The refusal in words: `1024 of 1024 active requests`. */
   describe(resource: LimitedResource): string {
-    const what = resource === "connections" || resource === "retries" ? resource : `${resource} requests`;
+    const what = resource === "retries" ? resource : `${resource} requests`;
     return `${this.inUse(resource)} of ${this.options[resource]} ${what}`;
   }
 }

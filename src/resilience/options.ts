@@ -3,21 +3,19 @@ import type { AdaptiveConcurrencyOptions } from "./adaptive-concurrency.ts";
 import type { BackoffOptions } from "./backoff.ts";
 import type { CircuitBreakerOptions } from "./circuit-breaker.ts";
 import type { CodelOptions } from "./codel.ts";
-import type { DegradationOptions } from "./degradation.ts";
 import type { FlapDampingOptions } from "./flap-damping.ts";
 import type { HedgeOptions } from "./hedge-delay.ts";
 import type { LoadSheddingOptions } from "./load-shedding.ts";
 import type { OutlierOptions } from "./outlier-detector.ts";
+import type { RetryConfig } from "./retry-schema.ts";
 import type {
   AdaptiveConcurrencyConfig,
   CircuitBreakerConfig,
   CodelConfig,
-  DegradationConfig,
   FlapDampingConfig,
   HedgingConfig,
   LoadSheddingConfig,
   OutlierDetectionConfig,
-  RetryConfig,
   SlowStartConfig,
 } from "./schema.ts";
 import type { SlowStartOptions } from "./slow-start.ts";
@@ -72,10 +70,6 @@ export function hedgeOptions(config: On<HedgingConfig>): HedgeOptions {
 export function slowStartOptions(config: SlowStartConfig): SlowStartOptions {
   if (config === false) return { windowMs: 0, aggression: 1, minPercent: 100 };
   return { windowMs: config.window, aggression: config.aggression, minPercent: config.minPercent };
-}
-
-export function degradationOptions({ overprovisioning, panicPercent }: DegradationConfig): DegradationOptions {
-  return { overprovisioningPercent: Math.round(overprovisioning * 100), panicPercent };
 }
 
 export function adaptiveConcurrencyOptions(config: On<AdaptiveConcurrencyConfig>): AdaptiveConcurrencyOptions {

@@ -31,7 +31,54 @@ export interface IntervalResults {
   latencyMs: number;
 }
 
-export class OutlierCounters {
+/** The counts of the endpoints of one pool, numbered from 0, as the detector reads them. */
+export interface OutlierResults {
+  readonly endpoints: number;
+  record(endpoint: number, outcome: Outcome, latencyMs: number): void;
+  streak(endpoint: number, streak: Streak): number;
+  endStreak(endpoint: number, streak: Streak): void;
+  takeInterval(endpoint: number, into: IntervalResults): void;
+  clear(endpoint: number): void;
+}
+
+/** The endpoints of one pool, wherever their rows lie among those of all pools. */
+export class SelectedResults implements OutlierResults {
+  readonly endpoints: number;
+  readonly #all: OutlierResults;
+  readonly #rows: readonly number[];
+
+  constructor(all: OutlierResults, rows: readonly number[]) {
+    this.#all = all;
+    this.#rows = rows;
+    this.endpoints = rows.length;
+  }
+
+  record(endpoint: number, outcome: Outcome, latencyMs: number): void {
+    this.#all.record(this.#row(endpoint), outcome, latencyMs);
+  }
+
+  streak(endpoint: number, streak: Streak): number {
+    return this.#all.streak(this.#row(endpoint), streak);
+  }
+
+  endStreak(endpoint: number, streak: Streak): void {
+    this.#all.endStreak(this.#row(endpoint), streak);
+  }
+
+  takeInterval(endpoint: number, into: IntervalResults): void {
+    this.#all.takeInterval(this.#row(endpoint), into);
+  }
+
+  clear(endpoint: number): void {
+    this.#all.clear(this.#row(endpoint));
+  }
+
+  #row(endpoint: number): number {
+    return this.#rows[endpoint] as number;
+  }
+}
+
+export class OutlierCounters implements OutlierResults {
   readonly endpoints: number;
   readonly #cells: Int32Array;
 

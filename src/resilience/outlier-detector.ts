@@ -15,7 +15,7 @@ import {
   type SuccessRateOptions,
   successRateOutliers,
 } from "./outlier-comparison.ts";
-import type { OutlierCounters, Streak } from "./outlier-counters.ts";
+import type { OutlierResults, Streak } from "./outlier-counters.ts";
 import type { EjectionCause, OutlierEvent, ReturnCause } from "./outlier-event.ts";
 
 export interface OutlierOptions extends SuccessRateOptions, FailurePercentageOptions, LatencyOptions {
@@ -42,7 +42,7 @@ export class OutlierDetector {
   options: OutlierOptions;
   /** Endpoints that are out for other reasons (checks, drain, maintenance), those that are ejected not among them. */
   unavailable = 0;
-  readonly #counters: OutlierCounters;
+  readonly #counters: OutlierResults;
   readonly #random: Random;
   readonly #onEvent: (event: OutlierEvent) => void;
   /** When an ejected endpoint returns; 0 for those that are in. */
@@ -56,7 +56,7 @@ export class OutlierDetector {
   #intervalEndsMs: number;
 
   constructor(
-    counters: OutlierCounters,
+    counters: OutlierResults,
     options: OutlierOptions,
     random: Random,
     onEvent: (event: OutlierEvent) => void,

@@ -7,13 +7,13 @@ const usual: RetryPolicyOptions = {
   conditions: ["connect-failure", "reset", "refused-stream"],
   statuses: [503],
   grpcStatuses: [14],
-  nonIdempotent: false,
+  methods: ["GET", "HEAD", "PUT"],
 };
 const get: FailedAttempt = {
   condition: "reset",
   status: 0,
   grpcStatus: -1,
-  idempotent: true,
+  method: "GET",
   idempotencyKey: false,
   sent: true,
   bodyReplayable: true,
@@ -22,7 +22,7 @@ const get: FailedAttempt = {
   nextMs: 100,
   deadlineMs: 60_000,
 };
-const post: FailedAttempt = { ...get, idempotent: false };
+const post: FailedAttempt = { ...get, method: "POST" };
 
 function decide(failed: FailedAttempt, options: Partial<RetryPolicyOptions> = {}): string {
   return new RetryPolicy({ ...usual, ...options }).decide(failed);
@@ -71,7 +71,7 @@ describe("what may be repeated", () => {
 
   test("a POST with an Idempotency-Key is, and one that the user vouches for", () => {
     expect(decide({ ...post, idempotencyKey: true })).toBe("retry");
-    expect(decide(post, { nonIdempotent: true })).toBe("retry");
+    expect(decide(post, { methods: ["POST"] })).toBe("retry");
   });
 
   test("nothing whose body is gone or whose answer has begun", () => {
@@ -96,12 +96,19 @@ describe("how often and how long", () => {
 });
 
 test("property: without anyone's word for it, nothing takes effect twice", () => {
-  const condition = fc.constantFrom<RetryCondition>("connect-failure", "reset", "refused-stream", "timeout", "status");
+  const condition = fc.constantFrom<RetryCondition>(
+    "connect-failure",
+    "reset",
+    "refused-stream",
+    "timeout",
+    "bad-answer",
+    "status",
+  );
   const attempt = fc.record({
     condition,
     status: fc.constantFrom(0, 200, 500, 502, 503, 504),
     grpcStatus: fc.constant(-1),
-    idempotent: fc.boolean(),
+    method: fc.constantFrom("GET", "POST"),
     idempotencyKey: fc.boolean(),
     sent: fc.boolean(),
     bodyReplayable: fc.boolean(),
@@ -113,7 +120,7 @@ test("property: without anyone's word for it, nothing takes effect twice", () =>
   const options = {
     ...usual,
     attempts: 3,
-    conditions: ["connect-failure", "reset", "refused-stream", "timeout"],
+    conditions: ["connect-failure", "reset", "refused-stream", "timeout", "bad-answer"],
     statuses: [500, 502, 503, 504],
   } as const;
   fc.assert(
@@ -121,7 +128,7 @@ test("property: without anyone's word for it, nothing takes effect twice", () =>
       if (decide(failed, options) !== "retry") return;
       const neverArrived =
         !failed.sent || failed.condition === "connect-failure" || failed.condition === "refused-stream";
-      expect(neverArrived || failed.idempotent || failed.idempotencyKey).toBeTrue();
+      expect(neverArrived || failed.method === "GET" || failed.idempotencyKey).toBeTrue();
       expect(failed.answerBegun).toBeFalse();
       expect(failed.tries).toBeLessThanOrEqual(3);
       expect(failed.nextMs).toBeLessThan(failed.deadlineMs);

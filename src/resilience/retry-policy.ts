@@ -1,23 +1,24 @@
 /** May an attempt that failed be tried again? Answers with the reason why not, in the order that explains most. */
+import type { FailureKind } from "../base/errors.ts";
 
 /**
  * `connect-failure`: no connection; `reset`: it broke before an answer; `refused-stream`: the endpoint said that it did
- * not look at the request (HTTP/2 REFUSED_STREAM, GOAWAY; RFC 9113 section 8.7); `timeout`: no answer in time; the last
- * two: an answer that asks for it.
+ * not look at the request (HTTP/2 REFUSED_STREAM, GOAWAY; RFC 9113 section 8.7); `timeout`: no answer in time;
+ * `bad-answer`: one that cannot be understood; the last two: an answer that asks for it.
  */
-export type RetryCondition = "connect-failure" | "reset" | "refused-stream" | "timeout" | "status" | "grpc-status";
+export type RetryCondition = FailureKind | "status" | "grpc-status";
 
 export interface RetryPolicyOptions {
   /** Further tries after the first; 0 turns retries off. */
   readonly attempts: number;
   /** Failures without an answer that are retried. */
-  readonly conditions: readonly Exclude<RetryCondition, "status" | "grpc-status">[];
+  readonly conditions: readonly FailureKind[];
   /** Response statuses that are retried. */
   readonly statuses: readonly number[];
   /** gRPC statuses (0 to 16) that are retried. Listing one says that the calls may be repeated: all are POST. */
   readonly grpcStatuses: readonly number[];
-  /** Also retries methods that are not idempotent, although they may take effect twice. */
-  readonly nonIdempotent: boolean;
+  /** Methods that may take effect twice. */
+  readonly methods: readonly string[];
 }
 
 /** What is known of the attempt that failed. May be one object, filled anew each time. */
@@ -27,8 +28,7 @@ export interface FailedAttempt {
   readonly status: number;
   /** gRPC status; -1 when there was none. */
   readonly grpcStatus: number;
-  /** The method is idempotent (RFC 9110 section 9.2.2). */
-  readonly idempotent: boolean;
+  readonly method: string;
   /** The request carries an `Idempotency-Key`: the endpoint itself sees to it that repeating does no harm. */
   readonly idempotencyKey: boolean;
   /** Some of the request may have reached the endpoint. */
@@ -58,18 +58,23 @@ const HIGHEST_STATUS = 599;
 const HIGHEST_GRPC_STATUS = 16;
 
 export class RetryPolicy {
+  /** Whether some answers are retried at all: otherwise none need be asked about. */
+  readonly judgesAnswers: boolean;
+  readonly judgesGrpc: boolean;
   readonly #attempts: number;
   readonly #conditions: ReadonlySet<string>;
   readonly #statuses = new Uint8Array(HIGHEST_STATUS + 1);
   readonly #grpcStatuses = new Uint8Array(HIGHEST_GRPC_STATUS + 1);
-  readonly #nonIdempotent: boolean;
+  readonly #methods: ReadonlySet<string>;
 
   constructor(options: RetryPolicyOptions) {
     this.#attempts = options.attempts;
     this.#conditions = new Set(options.conditions);
     for (const status of options.statuses) this.#statuses[status] = 1;
     for (const status of options.grpcStatuses) this.#grpcStatuses[status] = 1;
-    this.#nonIdempotent = options.nonIdempotent;
+    this.#methods = new Set(options.methods);
+    this.judgesAnswers = options.statuses.length > 0 || options.grpcStatuses.length > 0;
+    this.judgesGrpc = options.grpcStatuses.length > 0;
   }
 
   /** Whether an answer with this status, or gRPC status (-1 for none), is one to retry; to be asked before it is relayed. */
@@ -95,8 +100,8 @@ export class RetryPolicy {
   }
 
   /** Sending it again does no harm: it had no effect yet, a second effect changes nothing, or the user vouches for it. */
-  #mayRepeat({ condition, sent, idempotent, idempotencyKey }: FailedAttempt): boolean {
+  #mayRepeat({ condition, sent, method, idempotencyKey }: FailedAttempt): boolean {
     if (condition === "connect-failure" || condition === "refused-stream" || !sent) return true;
-    return idempotent || idempotencyKey || this.#nonIdempotent || condition === "grpc-status";
+    return this.#methods.has(method) || idempotencyKey || condition === "grpc-status";
   }
 }

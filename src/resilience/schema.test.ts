@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { z } from "zod";
 import * as options from "./options.ts";
+import { retryConditions, retrySchema } from "./retry-schema.ts";
 import * as schemas from "./schema.ts";
 
 /** The settings that an empty object stands for; fails where the policy is off. */
@@ -10,10 +11,10 @@ function on<Output>(schema: z.ZodType<Output>): Exclude<Output, false> {
   return config as Exclude<Output, false>;
 }
 
-const byName = new Map<string, z.ZodType>(Object.entries(schemas));
+const byName = new Map<string, z.ZodType>(Object.entries({ ...schemas, retrySchema }));
 
 test("what is on and what is off when nothing is said", () => {
-  const off = [...byName].filter(([, schema]) => schema.parse(undefined) === false).map(([name]) => name);
+  const off = [...byName].filter(([, schema]) => schema.safeParse(undefined).data === false).map(([name]) => name);
   expect(off.sort()).toEqual([
     "adaptiveConcurrencySchema",
     "circuitBreakerSchema",
@@ -21,6 +22,7 @@ test("what is on and what is off when nothing is said", () => {
     "flapDampingSchema",
     "hedgingSchema",
     "loadSheddingSchema",
+    "outlierDetectionSchema",
     "slowStartSchema",
   ]);
 });
@@ -66,9 +68,19 @@ describe("defaults", () => {
       openMs: 30_000,
       trials: 3,
     });
-    const retry = schemas.retrySchema.parse(undefined);
-    expect(options.backoffOptions(retry.backoff)).toEqual({ baseMs: 25, maxMs: 250 });
-    expect([retry.attempts, retry.budget, retry.replayBody]).toEqual([1, { percent: 20, minimum: 3 }, 65_536]);
+    const retry = retrySchema.parse({});
+    expect(options.backoffOptions(retry.backoff)).toEqual({ baseMs: 0, maxMs: 250 });
+    expect([retry.attempts, retry.budget.percent, retry.budget.minimum]).toEqual([1, 20, 3]);
+    expect(retryConditions(retry.on)).toEqual({
+      conditions: ["connect-failure", "refused-stream", "reset"],
+      statuses: [],
+      grpcStatuses: [],
+    });
+    expect(retryConditions(["timeout", 503, "grpc-cancelled", "grpc-unavailable", "grpc-unauthenticated"])).toEqual({
+      conditions: ["timeout"],
+      statuses: [503],
+      grpcStatuses: [1, 14, 16],
+    });
     expect(options.hedgeOptions(on(schemas.hedgingSchema))).toMatchObject({ quantilePercent: 95, minimumVolume: 100 });
   });
 
@@ -79,10 +91,8 @@ describe("defaults", () => {
       minPercent: 10,
     });
     expect(options.slowStartOptions(false).windowMs).toBe(0);
-    expect(options.degradationOptions(schemas.degradationSchema.parse(undefined))).toEqual({
-      overprovisioningPercent: 140,
-      panicPercent: 50,
-    });
+    expect(schemas.panicSchema.parse({})).toEqual({ threshold: 50, failOpen: true });
+    expect(schemas.panicSchema.parse(undefined)).toBeUndefined();
     expect(options.adaptiveConcurrencyOptions(on(schemas.adaptiveConcurrencySchema))).toMatchObject({
       initialLimit: 20,
       queueSize: 4,
@@ -104,16 +114,17 @@ describe("defaults", () => {
 });
 
 describe("mistakes", () => {
-  const wrong: [name: keyof typeof schemas, input: Record<string, unknown>][] = [
+  const wrong: [name: string, input: Record<string, unknown>][] = [
     ["outlierDetectionSchema", { baseEjection: "60s", maxEjection: "30s" }],
     ["outlierDetectionSchema", { latency: { factr: 2 } }],
     ["circuitBreakerSchema", { trials: 0 }],
     ["concurrencyLimitsSchema", { active: -1 }],
-    ["retrySchema", { statuses: [200] }],
-    ["retrySchema", { conditions: ["5xx"] }],
+    ["retrySchema", { on: [200] }],
+    ["retrySchema", { on: ["5xx"] }],
+    ["retrySchema", { methods: ["post"] }],
     ["hedgingSchema", { minDelay: "2s", maxDelay: "1s" }],
     ["slowStartSchema", { aggression: 0 }],
-    ["degradationSchema", { overprovisioning: 0.9 }],
+    ["panicSchema", { threshold: 101 }],
     ["adaptiveConcurrencySchema", { initialLimit: 10 }],
     ["codelSchema", { target: "200ms" }],
     ["loadSheddingSchema", { delayFull: "50ms" }],

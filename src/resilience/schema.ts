@@ -1,6 +1,6 @@
 /** How a pool stays up: what is watched, what is tried again, and what is refused. */
 import { z } from "zod";
-import { byteSize, duration } from "../base/schema.ts";
+import { byteSize, duration, headerName } from "../base/schema.ts";
 import { failureShape, latencyShape, successShape } from "./comparison-schema.ts";
 
 const count = (least: number, most: number) => z.int().min(least).max(most);
@@ -32,6 +32,10 @@ export const outlierDetectionSchema = z
         maxEjectedPercent: percent
           .default(50)
           .describe("Most endpoints of the pool that may be ejected at one time, in percent."),
+        returnOnCheck: z
+          .boolean()
+          .default(false)
+          .describe("An active check that passes ends an ejection. For checks that see what requests see."),
         successRate: successShape,
         failurePercentage: failureShape,
         latency: latencyShape,
@@ -41,8 +45,8 @@ export const outlierDetectionSchema = z
         message: "expected at least baseEjection",
       }),
   ])
-  .prefault({})
-  .describe("Ejects endpoints for a while that fail what they are asked; `false` turns it off.");
+  .default(false)
+  .describe("Ejects endpoints for a while that fail what they are asked; `{}` turns it on as it is usual.");
 
 export const circuitBreakerSchema = z
   .union([
@@ -65,65 +69,16 @@ export const circuitBreakerSchema = z
   .default(false)
   .describe("Stops sending to what fails or is slow, and tries again later.");
 
-const limit = (most: number, what: string) =>
-  count(0, 10_000_000).default(most).describe(`${what} at one time, over all workers; 0 sets no bound.`);
+const limit = (what: string) =>
+  count(0, 10_000_000).default(0).describe(`${what} at one time, over all workers; 0 sets no bound.`);
 
 export const concurrencyLimitsSchema = z
   .strictObject({
-    connections: limit(16_384, "Connections to the pool's endpoints"),
-    pending: limit(1_024, "Requests that wait"),
-    active: limit(16_384, "Requests that are served"),
-    retries: limit(1_024, "Retries, whatever the retry budget allows,"),
+    active: limit("Requests that are served or wait"),
+    pending: limit("Requests that wait for an endpoint"),
+    retries: limit("Retries, whatever the retry budget allows,"),
   })
-  .prefault({})
-  .describe("Bounds on what the pool uses; beyond them requests are refused with 503.");
-
-export const retrySchema = z
-  .strictObject({
-    attempts: count(0, 10)
-      .default(1)
-      .describe("Further tries, on other endpoints while there are any; 0 turns it off."),
-    conditions: z
-      .array(z.enum(["connect-failure", "reset", "refused-stream", "timeout"]))
-      .default(["connect-failure", "reset", "refused-stream"])
-      .describe("Failures without an answer that are retried."),
-    statuses: z.array(count(400, 599)).default([]).describe("Response statuses that are retried, such as 503."),
-    grpcStatuses: z
-      .array(count(1, 16))
-      .default([])
-      .describe("gRPC statuses that are retried, such as 14; listing one says that calls may be repeated."),
-    nonIdempotent: z
-      .boolean()
-      .default(false)
-      .describe("Also retries POST and PATCH that may have had an effect, without an `Idempotency-Key`."),
-    perTryTimeout: duration().prefault("0s").describe("Longest time for one try; 0s sets no bound but the route's."),
-    replayBody: byteSize({ max: 16 * 1_048_576 })
-      .prefault("64KiB")
-      .describe("Request bodies up to this size are kept to be sent again."),
-    backoff: z
-      .strictObject({
-        base: duration().prefault("25ms").describe("Longest wait before the first retry; doubles with each."),
-        max: duration().prefault("250ms").describe("Longest wait before any retry."),
-        maxRetryAfter: duration()
-          .prefault("1s")
-          .describe("An endpoint's `Retry-After` is honoured up to this; beyond it nothing is retried."),
-      })
-      .prefault({})
-      .describe("Waits between tries: random between nothing and a bound that doubles."),
-    budget: z
-      .strictObject({
-        percent: percent.default(20).describe("Most retries at one time, in percent of active requests."),
-        minimum: count(0, 100_000).default(3).describe("Retries that are allowed at one time in any case."),
-      })
-      .prefault({})
-      .describe("Keeps retries from becoming the load; shared by all workers."),
-    responseHeader: z
-      .boolean()
-      .default(false)
-      .describe("Tells the client in `x-evenkeel-tries` how many tries its answer took."),
-  })
-  .prefault({})
-  .describe("Trying again on another endpoint.");
+  .describe("Bounds on what the pool has in use; beyond them requests are refused with 503.");
 
 export const hedgingSchema = z
   .union([
@@ -168,20 +123,29 @@ export const slowStartSchema = z
   .default(false)
   .describe("New and recovered endpoints begin with a small part of their traffic; `{}` turns it on as it is usual.");
 
-export const degradationSchema = z
+export const overprovisioningSchema = z
+  .number()
+  .min(1)
+  .max(10)
+  .optional()
+  .describe(
+    "A tier keeps all traffic while its available endpoints times this reach all of them, 1.4 for instance; below that the next tier gets the rest. When not set, a tier is used when the ones before it have nothing left; with `panic` it is 1.4.",
+  );
+
+export const panicSchema = z
   .strictObject({
-    overprovisioning: z
-      .number()
-      .min(1)
-      .max(10)
-      .default(1.4)
-      .describe("A tier keeps all traffic while its healthy endpoints times this reach all of them."),
-    panicPercent: percent
+    threshold: percent
       .default(50)
-      .describe("With fewer endpoints available, traffic goes to all of them, healthy or not; 0 answers 503 instead."),
+      .describe("Percent of a tier's endpoints; with fewer available, its traffic goes to all of them, well or not."),
+    failOpen: z
+      .boolean()
+      .default(true)
+      .describe("Not one endpoint is available: all are tried. `false` refuses requests with 503."),
   })
-  .prefault({})
-  .describe("Where traffic goes when endpoints are missing.");
+  .optional()
+  .describe(
+    "What to do when so few endpoints are available that they could not carry the load. When not set, nothing.",
+  );
 
 export const adaptiveConcurrencySchema = z
   .union([
@@ -234,6 +198,10 @@ export const loadSheddingSchema = z
         delayFull: duration({ min: 2 }).prefault("500ms").describe("Lag at which only critical requests pass."),
         memoryFrom: byteSize().prefault("0B").describe("Memory of a worker at which shedding begins."),
         memoryFull: byteSize().prefault("0B").describe("Memory at which only critical requests pass; 0B turns it off."),
+        priorityHeader: headerName
+          .toLowerCase()
+          .optional()
+          .describe("A request header that says `critical`, `high`, `normal` or `low`. Without it all are `normal`."),
         recovery: duration({ min: 1 }).prefault("5s").describe("Time that it takes to let everything pass again."),
       })
       .refine((value) => value.delayFull > value.delayFrom, {
@@ -278,10 +246,8 @@ export const flapDampingSchema = z
 export type OutlierDetectionConfig = z.output<typeof outlierDetectionSchema>;
 export type CircuitBreakerConfig = z.output<typeof circuitBreakerSchema>;
 export type ConcurrencyLimitsConfig = z.output<typeof concurrencyLimitsSchema>;
-export type RetryConfig = z.output<typeof retrySchema>;
 export type HedgingConfig = z.output<typeof hedgingSchema>;
 export type SlowStartConfig = z.output<typeof slowStartSchema>;
-export type DegradationConfig = z.output<typeof degradationSchema>;
 export type AdaptiveConcurrencyConfig = z.output<typeof adaptiveConcurrencySchema>;
 export type CodelConfig = z.output<typeof codelSchema>;
 export type LoadSheddingConfig = z.output<typeof loadSheddingSchema>;

@@ -73,7 +73,7 @@ export function connectFailed(connection: TcpExchange, upstream: TcpUpstream, co
   metrics.add(endpoint.cells + ENDPOINT.failures, 1);
   giveBack(connection, upstream, true);
   connection.tried = connection.tried === undefined ? [endpoint] : [...connection.tried, endpoint];
-  const other = connection.attempts <= pool.retryAttempts ? pick(connection, pool) : undefined;
+  const other = connection.attempts <= pool.retry.attempts ? pick(connection, pool) : undefined;
   if (other === undefined) refuse(connection, code);
   else {
     metrics.add(pool.cells + POOL.retries, 1);
@@ -90,6 +90,8 @@ function giveBack(connection: TcpExchange, { endpoint }: TcpUpstream, failed: bo
     const waitedMs = connection.context.clock.now() - connection.connectStartedMs;
     observer.onRelease?.(endpoint, connection.connectMs < 0 ? waitedMs : connection.connectMs, failed);
   }
+  // A connection that was made has said so when it was.
+  if (failed && connection.connectMs < 0) pool.view.guards?.get(endpoint)?.noted("connect-failure");
   endpoint.release();
   if (pool.queue.length > 0) pool.queue.wake();
 }

@@ -133,6 +133,7 @@ export class TcpConnection extends Connection implements TcpExchange {
     const upstream = this.upstream as TcpUpstream;
     this.#state = "relaying";
     this.connectMs = this.context.clock.now() - this.connectStartedMs;
+    this.poolInUse?.view.guards?.get(upstream.endpoint)?.noted("success", this.connectMs);
     const { proxyProtocol } = upstream.endpoint.connections;
     if (proxyProtocol !== undefined) {
       const header = proxyHeader(

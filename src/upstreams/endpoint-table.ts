@@ -45,6 +45,11 @@ export class EndpointTable {
     return ((this.#standing[row] as number) & ~DRAINING) === HEALTHY;
   }
 
+  /** May be tried when too few are well: nobody has taken it out. */
+  mayBeTried(row: number): boolean {
+    return ((this.#standing[row] as number) & (DRAINING | DRAINED | MAINTENANCE)) === 0;
+  }
+
   /** Its idle connections are of no use any more. */
   isLeaving(row: number): boolean {
     return ((this.#standing[row] as number) & (DRAINING | MAINTENANCE)) !== 0;

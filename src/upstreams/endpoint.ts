@@ -79,6 +79,16 @@ export class Endpoint {
     return this.maxConnections > 0 && this.acceptsSessions && this.active >= this.maxConnections;
   }
 
+  /** As `eligible`, full or not. */
+  get available(): boolean {
+    return this.#table.isEligible(this.row);
+  }
+
+  /** Whatever its checks say: nobody has taken it out, and there is room. */
+  get mayBeTried(): boolean {
+    return this.#table.mayBeTried(this.row) && (this.maxConnections === 0 || this.active < this.maxConnections);
+  }
+
   /** Counts one exchange in; false when another worker took the last place meanwhile. */
   acquire(): boolean {
     if (this.maxConnections > 0) return this.#table.tryAcquire(this.row, this.#worker, this.maxConnections);

@@ -66,6 +66,7 @@ test("a download without a window ends at the write timeout, and its connection 
   expect(await until(() => balancer.inFlight() === 10)).toBe(true);
   for (let probe = 0; probe < 5; probe++) await expectServed(balancer.port);
   expect(await until(() => balancer.inFlight() === 0)).toBe(true);
+  await client.until(() => [1, 3, 5, 7, 9, 11, 13, 15, 17, 19].every((id) => client.isDone(id)));
   expect([...client.answers.values()].map(({ reset, received }) => [reset, received])).toEqual(
     Array.from({ length: 10 }, () => [H2_ERROR.cancel, 0]),
   );

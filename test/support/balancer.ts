@@ -16,6 +16,8 @@ export interface Balancer {
   readonly port: number;
   readonly dataPath: DataPath;
   readonly tables: SharedTables;
+  /** What it has reported, as `TYPE NAME`. */
+  readonly events: readonly string[];
   /** Exchanges in flight on all endpoints. */
   inFlight(): number;
   openConnections(): number;
@@ -35,16 +37,19 @@ export interface BalancerOptions {
 /** Serves `input` on a free port of its first listener. Every endpoint counts as healthy. */
 export function startBalancer(input: ConfigInput, options: BalancerOptions = {}): Balancer {
   const tables = privateMemory();
+  const events: string[] = [];
   const dataPath = createDataPath({
     worker: 0,
     endpointTable: tables.endpoints,
     metrics: tables.metrics,
+    resilience: tables.resilience,
     counters: tables.counters(0),
     sessions: tables.sessions,
     clock: options.clock ?? systemClock,
     timers: options.timers ?? systemTimers,
     random: seededRandom(1),
     log: options.log ?? silentLog,
+    report: (event) => void events.push(`${event.type} ${event.pool ?? event.listener}`),
   });
   const store = new CertificateStore({
     clock: systemClock,
@@ -69,6 +74,7 @@ export function startBalancer(input: ConfigInput, options: BalancerOptions = {})
     port: portOf(descriptor),
     dataPath,
     tables,
+    events,
     inFlight: () => [...rows.values()].reduce((sum, row) => sum + tables.endpoints.inFlight(row), 0),
     openConnections: () => dataPath.openConnections(),
     setEligible: (pool, index, eligible) => {

@@ -1,0 +1,78 @@
+import { expect, test } from "bun:test";
+import { FakeClock } from "../base/fake-clock.ts";
+import { seededRandom } from "../base/random.ts";
+import { silentLog } from "../observability/log.ts";
+import { loadSheddingSchema } from "../resilience/schema.ts";
+import { OverloadMonitor } from "./overload-monitor.ts";
+
+/** Timers that come as late as they are told to. */
+class LateClock extends FakeClock {
+  override every(intervalMs: number, run: () => void) {
+    return super.every(intervalMs, () => {
+      this.lateMs = this.nextLateMs;
+      run();
+    });
+  }
+
+  nextLateMs = 0;
+  lateMs = 0;
+
+  override now(): number {
+    return super.now() + this.lateMs;
+  }
+}
+
+function setUp(memoryBytes = 0) {
+  const clock = new LateClock();
+  const said: string[] = [];
+  const told: string[] = [];
+  const monitor = new OverloadMonitor({
+    clock,
+    timers: clock,
+    random: seededRandom(1),
+    log: {
+      ...silentLog,
+      warn: (message, fields) => void said.push(`${message} ${fields?.["cause"]}`),
+      info: (message) => void said.push(message),
+    },
+    report: ({ type, listener, reason }) => void told.push(`${type} ${listener}: ${reason}`),
+    memoryBytes: () => memoryBytes,
+  });
+  return { clock, said, told, monitor };
+}
+
+test("a late event loop sheds, and stops when it has been in time for a while", () => {
+  const { clock, said, told, monitor } = setUp();
+  const shedding = monitor.sheddingFor("web", loadSheddingSchema.parse({}));
+  clock.advance(1_000);
+  expect(shedding?.shedder.pressure).toBe(0);
+  clock.nextLateMs = 300;
+  clock.advance(100);
+  expect(shedding?.shedder.pressure).toBeCloseTo(0.5, 5);
+  clock.advance(100);
+  clock.nextLateMs = 0;
+  clock.advance(6_000);
+  expect(shedding?.shedder.pressure).toBe(0);
+  expect(said).toEqual(["overloaded: refusing requests delay", "no longer overloaded"]);
+  expect(told).toEqual([
+    "listener.overloaded web: a worker is over its bound: delay",
+    "listener.relieved web: a worker is within its bounds again",
+  ]);
+});
+
+test("memory sheds too", () => {
+  const { clock, said, monitor } = setUp(900);
+  const shedding = monitor.sheddingFor("web", loadSheddingSchema.parse({ memoryFrom: "500B", memoryFull: "1000B" }));
+  clock.advance(100);
+  expect(shedding?.shedder.pressure).toBeCloseTo(0.8, 5);
+  expect(said).toEqual(["overloaded: refusing requests memory"]);
+});
+
+test("a reload keeps the pressure while the settings stay; off, nothing is measured", () => {
+  const { clock, monitor } = setUp();
+  const before = monitor.sheddingFor("web", loadSheddingSchema.parse({}));
+  expect(monitor.sheddingFor("web", loadSheddingSchema.parse({}))).toBe(before);
+  expect(monitor.sheddingFor("web", loadSheddingSchema.parse({ recovery: "9s" }))).not.toBe(before);
+  expect(monitor.sheddingFor("web", false)).toBeUndefined();
+  expect(clock.waiting).toBe(0);
+});

@@ -1,0 +1,46 @@
+/** Watches how attempts on one endpoint end, where a pool wants that: for outlier detection, and for the endpoint's circuit. */
+import { type Admission, type CircuitBreaker, PASSED } from "../resilience/circuit-breaker.ts";
+import type { Outcome } from "../resilience/outcome.ts";
+import type { OutlierResults } from "../resilience/outlier-counters.ts";
+
+export class EndpointGuard {
+  /** Undefined when endpoints have no circuits. */
+  readonly breaker: CircuitBreaker | undefined;
+  readonly #results: OutlierResults | undefined;
+  readonly #row: number;
+  readonly #sharedOffsetMs: number;
+
+  /** `sharedOffsetMs` makes times of this process' clock those that all processes agree on. */
+  constructor(
+    row: number,
+    results: OutlierResults | undefined,
+    breaker: CircuitBreaker | undefined,
+    sharedOffsetMs: number,
+  ) {
+    this.#row = row;
+    this.#results = results;
+    this.breaker = breaker;
+    this.#sharedOffsetMs = sharedOffsetMs;
+  }
+
+  /** REFUSED while the circuit is open. What was not refused must be given to `ended` or `cancelled`. */
+  admit(nowMs: number): Admission {
+    return this.breaker === undefined ? PASSED : this.breaker.admit(nowMs + this.#sharedOffsetMs);
+  }
+
+  /** `latencyMs` is the time to the first byte of the answer. */
+  ended(admission: Admission, outcome: Outcome, latencyMs: number, nowMs: number): void {
+    this.#results?.record(this.#row, outcome, latencyMs);
+    this.breaker?.record(admission, outcome !== "success", latencyMs, nowMs + this.#sharedOffsetMs);
+  }
+
+  /** How a connection to the endpoint came about: all that is known of it where only connections are seen. */
+  noted(outcome: Outcome, latencyMs = 0): void {
+    this.#results?.record(this.#row, outcome, latencyMs);
+  }
+
+  /** The attempt was not made, or its end says nothing of the endpoint. */
+  cancelled(admission: Admission): void {
+    this.breaker?.cancel(admission);
+  }
+}
