@@ -1,4 +1,7 @@
 /** Starts a Redis primary, two replicas and evenkeel in front of them, and stops them all on Ctrl-C. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Processes, type StartOptions, stopOnSignal } from "../processes.ts";
 import { RedisClient } from "./redis-client.ts";
 
@@ -25,9 +28,24 @@ export async function startExample(options: StartOptions): Promise<RunningExampl
     "replica-2": await processes.port(6412),
   };
   const [writesPort, readsPort] = [await processes.port(6400), await processes.port(6401)];
+  // A replica writes down what its primary sends it, whatever it was told of saving.
+  const folder = mkdtempSync(join(tmpdir(), "evenkeel-replicas-"));
   const launch = (server: Server): void => {
     const role = server === "primary" ? [] : ["--replicaof", "127.0.0.1", String(ports.primary)];
-    const settings = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"];
+    const settings = [
+      "--dir",
+      folder,
+      "--dbfilename",
+      `${server}.rdb`,
+      "--bind",
+      "127.0.0.1",
+      "--save",
+      "",
+      "--appendonly",
+      "no",
+      "--repl-diskless-sync-delay",
+      "0",
+    ];
     processes.launch(server, [redisServer as string, "--port", String(ports[server]), ...settings, ...role]);
   };
   for (const server of ["primary", "replica-1", "replica-2"] as const) launch(server);
@@ -52,7 +70,10 @@ export async function startExample(options: StartOptions): Promise<RunningExampl
       launch(server);
       await processes.until(async () => (await ask(ports[server], "PING")) === "PONG", server);
     },
-    stop: () => processes.stop(),
+    async stop() {
+      await processes.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
   };
 }
 

@@ -1,6 +1,6 @@
 /** Starts the services and the gateway, and stops them all on Ctrl-C. */
-import { createServer } from "node:net";
 import { join } from "node:path";
+import { Processes, type StartOptions, stopOnSignal } from "../processes.ts";
 
 interface Service {
   readonly file: string;
@@ -18,7 +18,6 @@ const SERVICES: Readonly<Record<string, Service>> = {
   web: { file: "web.ts", portVariable: "WEB_PORT", port: 4006, environment: { EDITION: "stable" } },
   "web-canary": { file: "web.ts", portVariable: "WEB_CANARY_PORT", port: 4007, environment: { EDITION: "canary" } },
 };
-const READY_WITHIN_MS = 20_000;
 
 export interface RunningExample {
   readonly gatewayPort: number;
@@ -29,52 +28,31 @@ export interface RunningExample {
   stop(): Promise<void>;
 }
 
-/** `ports: "free"` takes whatever is free instead of the ports that evenkeel.yaml names. */
-export async function startExample(options: { ports: "usual" | "free"; quiet?: boolean }): Promise<RunningExample> {
-  const portOf = options.ports === "usual" ? async (usual: number) => usual : freePort;
-  const output = options.quiet === true ? "ignore" : "inherit";
+export async function startExample(options: StartOptions): Promise<RunningExample> {
+  const processes = new Processes(import.meta.dir, options);
   const ports = new Map<string, number>();
-  const children = new Map<string, Bun.Subprocess>();
-  const variables: Record<string, string> = {};
-  const launch = (name: string, args: readonly string[], environment: Record<string, string>): void => {
-    const child = Bun.spawn([process.execPath, ...args], {
-      cwd: import.meta.dir,
-      env: { ...process.env, ...environment },
-      stdio: ["ignore", output, output],
-    });
-    children.set(name, child);
-  };
-  const stop = async (): Promise<void> => {
-    // The gateway first: it lets its clients finish while the services are still there.
-    for (const name of [...children.keys()].reverse()) await end(children.get(name));
-  };
-
+  const variables: Record<string, number> = {};
   for (const [name, service] of Object.entries(SERVICES)) {
-    const port = await portOf(service.port);
+    const port = await processes.port(service.port);
     ports.set(name, port);
-    variables[service.portVariable] = String(port);
-    launch(name, [join("apps", service.file)], { ...service.environment, PORT: String(port) });
+    variables[service.portVariable] = port;
+    const command = [process.execPath, join("apps", service.file)];
+    processes.launch(name, command, { ...service.environment, PORT: String(port) });
   }
-  const [gatewayPort, metricsPort] = [await portOf(8080), await portOf(9900)];
-  Object.assign(variables, { GATEWAY_PORT: String(gatewayPort), METRICS_PORT: String(metricsPort) });
-  launch("gateway", [join("..", "..", "src", "cli", "main.ts"), "run", "-c", "evenkeel.yaml"], variables);
-  try {
-    await serving(gatewayPort, children.get("gateway"));
-  } catch (error) {
-    await stop();
-    throw error;
-  }
+  const [gatewayPort, metricsPort] = [await processes.port(8080), await processes.port(9900)];
+  processes.launchEvenkeel({ ...variables, GATEWAY_PORT: gatewayPort, METRICS_PORT: metricsPort });
+  await processes.until(() => everyPoolServes(gatewayPort), "the gateway");
   return {
     gatewayPort,
     metricsPort,
     servicePort: (name) => ports.get(name) ?? 0,
-    stopService: (name) => end(children.get(name)),
-    stop,
+    stopService: (name) => processes.end(name),
+    stop: () => processes.stop(),
   };
 }
 
-/** Until every pool has an endpoint that passed its health check. Throws when that takes too long. */
-async function serving(port: number, gateway: Bun.Subprocess | undefined): Promise<void> {
+/** Whether every pool has an endpoint that passed its health check. */
+async function everyPoolServes(port: number): Promise<boolean> {
   const requests: [path: string, headers: Record<string, string>][] = [
     ["/api/orders", {}],
     ["/static/hello.txt", {}],
@@ -82,30 +60,8 @@ async function serving(port: number, gateway: Bun.Subprocess | undefined): Promi
     ["/", { "User-Agent": "Mobi" }],
     ["/", { Cookie: "canary=always" }],
   ];
-  const until = performance.now() + READY_WITHIN_MS;
-  while (performance.now() < until && gateway?.exitCode === null) {
-    const answers = requests.map(([path, headers]) => fetch(`http://127.0.0.1:${port}${path}`, { headers }));
-    const results = await Promise.allSettled(answers);
-    if (results.every((result) => result.status === "fulfilled" && result.value.ok)) return;
-    await Bun.sleep(50);
-  }
-  throw new Error(`the gateway did not begin to serve on port ${port}`);
-}
-
-async function end(child: Bun.Subprocess | undefined): Promise<void> {
-  child?.kill("SIGTERM");
-  await child?.exited;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
+  const answers = requests.map(([path, headers]) => fetch(`http://127.0.0.1:${port}${path}`, { headers }));
+  return (await Promise.all(answers)).every(({ ok }) => ok);
 }
 
 if (import.meta.main) {
@@ -114,13 +70,5 @@ if (import.meta.main) {
 The gateway is at http://127.0.0.1:${example.gatewayPort}; its metrics are at http://127.0.0.1:${example.metricsPort}/metrics.
 README.md has a line to try for every rule. Ctrl-C ends it all.
 `);
-  let stopping = false;
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    process.on(signal, () => {
-      // A terminal and whoever started this may both hand on the same Ctrl-C.
-      if (stopping) return;
-      stopping = true;
-      void example.stop().then(() => process.exit(0));
-    });
-  }
+  stopOnSignal(example.stop);
 }

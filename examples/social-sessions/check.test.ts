@@ -110,8 +110,8 @@ else {
       const shared = new Browser(frontPort, "shared");
       const home = (await sticky.login("ann")).instance;
       await shared.login("bob");
-      await crash("balancer");
-      await restart("balancer");
+      await crash("evenkeel");
+      await restart("evenkeel");
       expect(await sticky.me()).toMatchObject({ status: 200, instance: home, name: "ann" });
       expect(await shared.me()).toMatchObject({ status: 200, name: "bob" });
     },

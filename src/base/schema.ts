@@ -64,3 +64,21 @@ export const headerName = z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, "exp
 export const headerValue = z
   .string()
   .regex(/^[\t\x20-\x7e\x80-\xff]*$/, "expected a header value on one line, without characters beyond Latin-1");
+
+/** A whole answer, written in the configuration. */
+export function fixedAnswer(defaultStatus: number) {
+  return z.strictObject({
+    status: z.int().min(200).max(599).default(defaultStatus).describe("Status."),
+    body: z.string().default("").describe("Body."),
+    headers: z
+      .record(
+        headerName.refine(
+          (header) => !/^(content-length|transfer-encoding|connection|date)$/i.test(header),
+          "expected a header that evenkeel does not write itself",
+        ),
+        headerValue,
+      )
+      .default({})
+      .describe("Headers; Content-Type is text/plain unless set here."),
+  });
+}

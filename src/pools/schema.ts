@@ -1,7 +1,7 @@
 /** A pool: interchangeable endpoints with their balancing, health and connection settings. */
 import { z } from "zod";
 import { balanceSchema } from "../balancing/schema.ts";
-import { duration, headerName, headerValue } from "../base/schema.ts";
+import { duration, fixedAnswer } from "../base/schema.ts";
 import { healthSchema } from "../health/schema.ts";
 import { retrySchema } from "../resilience/retry-schema.ts";
 import {
@@ -26,22 +26,9 @@ export const queueSchema = z
   })
   .describe("Where requests wait while every endpoint has reached its `maxConnections`.");
 
-export const sorrySchema = z
-  .strictObject({
-    status: z.int().min(200).max(599).default(503).describe("Status."),
-    body: z.string().default("").describe("Body."),
-    headers: z
-      .record(
-        headerName.refine(
-          (header) => !/^(content-length|transfer-encoding|connection|date)$/i.test(header),
-          "expected a header that evenkeel does not write itself",
-        ),
-        headerValue,
-      )
-      .default({})
-      .describe("Headers; Content-Type is text/plain unless set here."),
-  })
-  .describe("What clients get instead of an error of 502, 503 or 504. The log has the reason all the same.");
+export const sorrySchema = fixedAnswer(503).describe(
+  "What clients get instead of an error of 502, 503 or 504. The log has the reason all the same.",
+);
 
 export const poolSchema = z.strictObject({
   balance: balanceSchema,

@@ -1,6 +1,6 @@
 /** What a route matches and where it sends what it matched. */
 import { z } from "zod";
-import { headerName, headerValue, oneOrMany } from "../base/schema.ts";
+import { fixedAnswer, oneOrMany } from "../base/schema.ts";
 
 /** A value to compare with: exactly this text, or `{ regex }`, or `{ present: true|false }`. */
 const valueMatch = z.union([
@@ -108,22 +108,7 @@ export const redirectSchema = z
   })
   .describe("Answer with a redirect.");
 
-export const respondSchema = z
-  .strictObject({
-    status: z.int().min(200).max(599).default(200).describe("Status."),
-    body: z.string().default("").describe("Body."),
-    headers: z
-      .record(
-        headerName.refine(
-          (header) => !/^(content-length|transfer-encoding|connection|date)$/i.test(header),
-          "expected a header that evenkeel does not write itself",
-        ),
-        headerValue,
-      )
-      .default({})
-      .describe("Headers; Content-Type is text/plain unless set here."),
-  })
-  .describe("Answer with a fixed response.");
+export const respondSchema = fixedAnswer(200).describe("Answer with a fixed response.");
 
 export type RedirectConfig = z.output<typeof redirectSchema>;
 export type RespondConfig = z.output<typeof respondSchema>;

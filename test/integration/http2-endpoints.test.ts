@@ -1,20 +1,14 @@
 /** HTTP/2 and TLS towards endpoints: every combination of what clients and endpoints speak, with Node on both ends. */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { FRAME } from "../../src/protocols/http2/frames.ts";
 import { FrameScript } from "../../src/upstreams/http2/testing.ts";
-import { type Balancer, startBalancer } from "../support/balancer.ts";
-import {
-  HttpClient,
-  type HttpEndpoint,
-  type HttpEndpointOptions,
-  type HttpOutcome,
-  node,
-  startHttpEndpoint,
-} from "../support/http-peers.ts";
-import { createAuthority, hasOpenssl, type IssuedPair, type TestAuthority } from "../support/openssl.ts";
+import type { Balancer } from "../support/balancer.ts";
+import { filesOf, HttpFixture, until } from "../support/http-fixture.ts";
+import { type HttpEndpointOptions, type HttpOutcome, node } from "../support/http-peers.ts";
+import { hasOpenssl } from "../support/openssl.ts";
 import { nginx, startNginx } from "../support/real-proxy.ts";
 
 const sevens = (bytes: number): string => createHash("sha256").update(Buffer.alloc(bytes, 7)).digest("hex");
@@ -24,46 +18,10 @@ const STATUS_PATH = "/status?code=";
 if (node === null) console.log("skipped: node is not installed");
 else if (!hasOpenssl()) console.log("skipped: openssl is not installed");
 else {
-  let authority: TestAuthority;
-  let pair: IssuedPair;
-  let client: HttpClient;
-  const stops: (() => unknown)[] = [];
-
-  beforeAll(() => {
-    authority = createAuthority();
-    pair = authority.issue("app", "DNS:app.test,IP:127.0.0.1");
-    client = new HttpClient();
-  });
-  afterAll(async () => {
-    await client.stop();
-    authority.remove();
-  });
-  afterEach(async () => {
-    for (const stop of stops.splice(0).reverse()) await stop();
-  });
-
-  const files = (issued: IssuedPair) => ({ key: issued.keyPath, certificate: issued.certificatePath });
-  const endpoint = async (options: HttpEndpointOptions): Promise<HttpEndpoint> => {
-    const started = await startHttpEndpoint(options);
-    stops.push(() => started.kill());
-    return started;
-  };
-  const balancer = (pool: object, options: { tls?: boolean; listener?: object } = {}): Balancer => {
-    const tls = { certificates: [{ certificate: pair.certificatePath, key: pair.keyPath }] };
-    const started = startBalancer({
-      listeners: { web: { address: ":80", pool: "app", ...(options.tls === true && { tls }), ...options.listener } },
-      pools: { app: { balance: "round-robin", ...pool } },
-    } as never);
-    stops.push(() => started.stop());
-    return started;
-  };
-  const until = async (check: () => boolean, what: string): Promise<void> => {
-    for (let look = 0; look < 400; look++) {
-      if (check()) return;
-      await Bun.sleep(25);
-    }
-    throw new Error(`never happened: ${what}`);
-  };
+  const fixture = new HttpFixture();
+  const { stops } = fixture;
+  const endpoint = (options: HttpEndpointOptions) => fixture.endpoint(options);
+  const balancer = (...parameters: Parameters<HttpFixture["balancer"]>) => fixture.balancer(...parameters);
 
   for (const tls of [false, true])
     for (const from of [1, 2] as const)
@@ -71,18 +29,18 @@ else {
         describe(`HTTP/${from} to HTTP/${to}, ${tls ? "TLS on both sides" : "plain"}`, () => {
           let started: Balancer;
           const ask = (path: string, more: object = {}): Promise<HttpOutcome> =>
-            client.ask({
+            fixture.client.ask({
               version: from,
               origin: `${tls ? "https" : "http"}://127.0.0.1:${started.port}`,
               path,
-              ...(tls && { caPath: authority.caPath, name: "app.test" }),
+              ...(tls && { caPath: fixture.authority.caPath, name: "app.test" }),
               ...more,
             });
           const setUp = async (): Promise<void> => {
-            const served = await endpoint({ name: "one", version: to, ...(tls && files(pair)) });
+            const served = await endpoint({ name: "one", version: to, ...(tls && filesOf(fixture.pair)) });
             const connections = {
               protocol: `http${to}`,
-              ...(tls && { tls: { ca: authority.caPath, serverName: "app.test" } }),
+              ...(tls && { tls: { ca: fixture.authority.caPath, serverName: "app.test" } }),
             };
             started = balancer({ endpoints: [served.address], connections }, { tls });
           };
@@ -161,7 +119,7 @@ else {
     const origin = `http://127.0.0.1:${started.port}`;
     const outcomes = await Promise.all(
       Array.from({ length: 200 }, (_, index) =>
-        client.ask({ version: 2, origin, path: "/echo", method: "POST", body: `request ${index}` }),
+        fixture.client.ask({ version: 2, origin, path: "/echo", method: "POST", body: `request ${index}` }),
       ),
     );
     expect(outcomes.map(({ text }) => text)).toEqual(Array.from({ length: 200 }, (_, index) => `request ${index}`));
@@ -176,7 +134,7 @@ else {
     const one = await endpoint({ name: "one", version: 2, streams: 5 });
     const started = balancer({ endpoints: [one.address], connections: { protocol: "http2" } });
     const origin = `http://127.0.0.1:${started.port}`;
-    const asked = Array.from({ length: 60 }, () => client.ask({ version: 1, origin, path: "/info" }));
+    const asked = Array.from({ length: 60 }, () => fixture.client.ask({ version: 1, origin, path: "/info" }));
     expect((await Promise.all(asked)).every(({ status }) => status === 200)).toBe(true);
   });
 
@@ -193,7 +151,7 @@ else {
     for (const { abort } of leaving) abort.abort();
     await until(() => started.inFlight() === 0, "nothing in flight");
     await Promise.all(leaving.map(({ asked }) => asked));
-    const next = await client.ask({ version: 1, origin: `http://127.0.0.1:${started.port}`, path: "/info" });
+    const next = await fixture.client.ask({ version: 1, origin: `http://127.0.0.1:${started.port}`, path: "/info" });
     expect(next.status).toBe(200);
   });
 
@@ -202,11 +160,11 @@ else {
     const started = balancer({ endpoints: [old.address, modern.address], connections: { protocol: "http2" } });
     const origin = `http://127.0.0.1:${started.port}`;
     for (let count = 0; count < 4; count++) {
-      const outcome = await client.ask({ version: 1, origin, path: "/echo", method: "POST", body: "x" });
+      const outcome = await fixture.client.ask({ version: 1, origin, path: "/echo", method: "POST", body: "x" });
       expect([outcome.status, outcome.headers["x-name"]]).toEqual([200, "new"]);
     }
     started.setEligible("app", 1, false);
-    const refused = await client.ask({ version: 1, origin, path: "/info" });
+    const refused = await fixture.client.ask({ version: 1, origin, path: "/info" });
     expect([refused.status, refused.text]).toEqual([
       502,
       expect.stringContaining("The endpoint does not speak the protocol that is needed.") as unknown as string,
@@ -269,7 +227,7 @@ else {
         const endpoints = [scripted(answer), good.address];
         const started = balancer({ endpoints, connections: { protocol: "http2" }, balance: "first" });
         const origin = `http://127.0.0.1:${started.port}`;
-        const outcome = await client.ask({ version: 1, origin, path: "/echo", ...request });
+        const outcome = await fixture.client.ask({ version: 1, origin, path: "/echo", ...request });
         expect(outcome.error === undefined ? outcome.status : "broken").toBe(expected);
         expect(started.inFlight()).toBe(0);
       });
@@ -283,20 +241,20 @@ else {
         return `${process.getuid?.() === 0 ? "user root;" : ""} events {}
         http { access_log off; client_body_temp_path ${folder}/b; proxy_temp_path ${folder}/p; fastcgi_temp_path ${folder}/f;
           uwsgi_temp_path ${folder}/u; scgi_temp_path ${folder}/s; client_max_body_size 50m;
-          server { listen 127.0.0.1:${port} ssl http2; ssl_certificate ${pair.certificatePath};
-            ssl_certificate_key ${pair.keyPath}; root ${folder};
+          server { listen 127.0.0.1:${port} ssl http2; ssl_certificate ${fixture.pair.certificatePath};
+            ssl_certificate_key ${fixture.pair.keyPath}; root ${folder};
             location = /told { return 200 "$server_protocol $ssl_server_name $ssl_session_reused"; } } }`;
       });
       stops.push(() => real.stop());
       const started = balancer({
         endpoints: [`127.0.0.1:${real.ports[0]}`],
-        connections: { protocol: "http2", tls: { ca: authority.caPath, serverName: "app.test" } },
+        connections: { protocol: "http2", tls: { ca: fixture.authority.caPath, serverName: "app.test" } },
       });
       const origin = `http://127.0.0.1:${started.port}`;
-      const told = await client.ask({ version: 1, origin, path: "/told" });
+      const told = await fixture.client.ask({ version: 1, origin, path: "/told" });
       expect(told.text).toBe("HTTP/2.0 app.test .");
       const large = await Promise.all(
-        Array.from({ length: 8 }, () => client.ask({ version: 2, origin, path: "/large" })),
+        Array.from({ length: 8 }, () => fixture.client.ask({ version: 2, origin, path: "/large" })),
       );
       expect(large.map(({ status, length, hash }) => [status, length, hash])).toEqual(
         Array.from({ length: 8 }, () => [200, MEGABYTES, sevens(MEGABYTES)]),

@@ -1,5 +1,6 @@
 /** gRPC's own client and server (@grpc/grpc-js), each in a process of Node (grpc-peer.mjs). */
 import { join } from "node:path";
+import { LinePeer } from "./line-peer.ts";
 
 const FILE = join(import.meta.dir, "grpc-peer.mjs");
 export const node = Bun.which("node");
@@ -36,39 +37,21 @@ export interface GrpcTarget {
 
 /** Calls by one channel for each address. */
 export class GrpcClient {
-  readonly #process = Bun.spawn([node as string, FILE, "client"], { stdin: "pipe", stdout: "pipe", stderr: "inherit" });
-  readonly #waiting = new Map<number, (outcome: GrpcOutcome) => void>();
-  #next = 0;
-
-  constructor() {
-    void this.#read();
-  }
+  readonly #peer = new LinePeer<GrpcOutcome>([node as string, FILE, "client"], {
+    code: -1,
+    details: "the client has ended",
+    messages: [],
+    hashes: [],
+    initial: {},
+    trailing: {},
+  });
 
   call(target: GrpcTarget, call: GrpcCall): Promise<GrpcOutcome> {
-    const id = this.#next++;
-    void this.#process.stdin.write(`${JSON.stringify({ id, ...target, ...call })}\n`);
-    void this.#process.stdin.flush();
-    return new Promise((resolve) => void this.#waiting.set(id, resolve));
+    return this.#peer.ask({ ...target, ...call });
   }
 
-  async stop(): Promise<void> {
-    this.#process.kill();
-    await this.#process.exited;
-  }
-
-  async #read(): Promise<void> {
-    let rest = "";
-    const decoder = new TextDecoder();
-    for await (const piece of this.#process.stdout) {
-      rest += decoder.decode(piece, { stream: true });
-      const lines = rest.split("\n");
-      rest = lines.pop() as string;
-      for (const line of lines) {
-        const { id, ...outcome } = JSON.parse(line) as GrpcOutcome & { id: number };
-        this.#waiting.get(id)?.(outcome);
-        this.#waiting.delete(id);
-      }
-    }
+  stop(): Promise<void> {
+    return this.#peer.stop();
   }
 }
 

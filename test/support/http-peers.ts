@@ -1,5 +1,6 @@
 /** Node's own HTTP/1.1 and HTTP/2, on either end of the balancer, each in a process of its own. */
 import { join } from "node:path";
+import { LinePeer } from "./line-peer.ts";
 
 export const node = Bun.which("node");
 
@@ -33,44 +34,16 @@ export interface HttpOutcome {
 }
 
 export class HttpClient {
-  readonly #process = Bun.spawn([node as string, join(import.meta.dir, "http-client.mjs")], {
-    stdin: "pipe",
-    stdout: "pipe",
-    stderr: "inherit",
-  });
-  readonly #waiting = new Map<number, (outcome: HttpOutcome) => void>();
-  #next = 0;
-
-  constructor() {
-    void this.#read();
-  }
+  readonly #peer = new LinePeer<HttpOutcome>([node as string, join(import.meta.dir, "http-client.mjs")], {
+    error: "the client has ended",
+  } as HttpOutcome);
 
   ask(asked: HttpAsked): Promise<HttpOutcome> {
-    const id = this.#next++;
-    void this.#process.stdin.write(`${JSON.stringify({ id, ...asked })}\n`);
-    void this.#process.stdin.flush();
-    return new Promise((resolve) => void this.#waiting.set(id, resolve));
+    return this.#peer.ask(asked);
   }
 
-  async stop(): Promise<void> {
-    this.#process.kill();
-    await this.#process.exited;
-  }
-
-  async #read(): Promise<void> {
-    let rest = "";
-    const decoder = new TextDecoder();
-    for await (const piece of this.#process.stdout) {
-      rest += decoder.decode(piece, { stream: true });
-      const lines = rest.split("\n");
-      rest = lines.pop() as string;
-      for (const line of lines) {
-        const { id, ...outcome } = JSON.parse(line) as HttpOutcome & { id: number };
-        this.#waiting.get(id)?.(outcome);
-        this.#waiting.delete(id);
-      }
-    }
-    for (const tell of this.#waiting.values()) tell({ error: "the client has ended" } as HttpOutcome);
+  stop(): Promise<void> {
+    return this.#peer.stop();
   }
 }
 
