@@ -5,8 +5,9 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { type Running, run } from "../app/run.ts";
 import { loadConfig } from "../config/load.ts";
-import { ownArguments, ownCommand } from "./self.ts";
+import { ownArguments, ownCommand, TYPED_COMMAND } from "./self.ts";
 
+const USUAL_ADMIN_PORT = 9_900;
 const COLOURS = ["red", "green", "blue"] as const;
 
 export function addDemo(program: Command): void {
@@ -14,7 +15,7 @@ export function addDemo(program: Command): void {
     .command("demo")
     .description("try it: three endpoints and a balancer in front of them")
     .option("--listen <address>", "where the balancer listens", "127.0.0.1:8080")
-    .option("--admin <address>", "where /metrics is served", "127.0.0.1:9900")
+    .option("--admin <address>", "where /metrics and the admin API are served", `127.0.0.1:${USUAL_ADMIN_PORT}`)
     .action(async (options: { listen: string; admin: string }) => {
       process.exitCode = await demo(options.listen, options.admin);
       process.exit();
@@ -81,12 +82,15 @@ accessLog: false
 
 function welcome(running: Running, file: string, ports: readonly number[]): string {
   const url = `http://127.0.0.1:${running.port("web")}`;
+  const where = running.adminPort === USUAL_ADMIN_PORT ? "" : ` --admin 127.0.0.1:${running.adminPort ?? 0}`;
   return `
   evenkeel balances ${url} over three endpoints: red, green and blue.
 
   ask a few times      for i in 1 2 3 4 5 6; do curl -s ${url}/; done
   stop an endpoint     curl -s http://127.0.0.1:${ports[1]}/stop      (green; after three failed checks it gets no more)
   bring it back        curl -s http://127.0.0.1:${ports[1]}/start
+  see the endpoints    ${TYPED_COMMAND} status${where}
+  take one out         ${TYPED_COMMAND} drain colours 127.0.0.1:${ports[0]}${where}      (and \`enable\` it again)
   change a weight      sed -i '0,/weight: 1/s//weight: 4/' ${file}
   break the file       echo 'pols: {}' >> ${file}      (and read what it says)
   see the metrics      curl -s http://127.0.0.1:${running.adminPort ?? 0}/metrics

@@ -16,7 +16,7 @@ import { addVersion } from "./version.ts";
 import { addWorker } from "./worker.ts";
 
 const program = new Command("evenkeel")
-  .description("A load balancer: HTTP balancing, health checks and metrics in one program.")
+  .description("A load balancer: TCP, UDP and HTTP balancing, health checks and metrics in one program.")
   .version(VERSION, "-V, --version", "print the version")
   .option("-t", "check the configuration and stop (as `evenkeel check`)")
   .option("-c, --config <file>", "configuration file")
