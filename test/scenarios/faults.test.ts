@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { type Evenkeel, startEvenkeel } from "../support/evenkeel.ts";
 import { endAll, eventually, freePort, RunningProgram } from "../support/process.ts";
+import { expectNoneFailed, failed, load as loadBy, type Seen } from "../support/steady-clients.ts";
 
 const TIMEOUT_MS = 60_000;
 const SCRIPT = join(import.meta.dir, "..", "support", "faulty-endpoint.ts");
@@ -75,50 +76,7 @@ async function setUp(count: number, pool: Partial<PoolInput> = {}): Promise<Scen
   return { evenkeel, endpoints, url: `http://127.0.0.1:${port}/` };
 }
 
-interface Seen {
-  /** By status; 0 for connections that broke. */
-  readonly statuses: Map<number, number>;
-  longestMs: number;
-}
-
-/** Clients that ask one request after another until `during` is over. */
-async function load(url: string, during: () => Promise<unknown>): Promise<Seen> {
-  const seen: Seen = { statuses: new Map(), longestMs: 0 };
-  let isOver = false;
-  const clients = Array.from({ length: CLIENTS }, async () => {
-    while (!isOver) {
-      const begun = performance.now();
-      const status = await ask(url);
-      seen.longestMs = Math.max(seen.longestMs, performance.now() - begun);
-      seen.statuses.set(status, (seen.statuses.get(status) ?? 0) + 1);
-      await Bun.sleep(5);
-    }
-  });
-  await during().finally(() => {
-    isOver = true;
-  });
-  await Promise.all(clients);
-  return seen;
-}
-
-async function ask(url: string): Promise<number> {
-  try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(20_000) });
-    await response.arrayBuffer();
-    return response.status;
-  } catch {
-    return 0;
-  }
-}
-
-function failed({ statuses }: Seen): number {
-  return [...statuses].reduce((sum, [status, count]) => sum + (status === 200 ? 0 : count), 0);
-}
-
-function expectNoneFailed(seen: Seen): void {
-  expect(Object.fromEntries(seen.statuses)).toEqual({ 200: seen.statuses.get(200) ?? 0 });
-  expect(seen.statuses.get(200)).toBeGreaterThan(50);
-}
+const load = (url: string, during: () => Promise<unknown>): Promise<Seen> => loadBy(url, CLIENTS, during);
 
 async function untilEjected({ evenkeel }: Scene, { address }: FaultyEndpoint): Promise<void> {
   const isEjected = async (): Promise<boolean> =>
