@@ -47,10 +47,10 @@ export function startAdmin(address: HostPort, state: AdminState): AdminServer {
     maxRequestBodySize: MAX_BODY_BYTES,
     fetch(request, self: Server<undefined>) {
       // A page in the operator's browser must not reach this through a name of its own (DNS rebinding).
-      if (isLocal && !LOOPBACK.test(request.headers.get("host") ?? ""))
-        return text(403, "expected the Host localhost\n");
+      const asksLocally = LOOPBACK.test(request.headers.get("host") ?? "");
+      if (isLocal && !asksLocally) return text(403, "expected the Host localhost\n");
       const peer = self.requestIP(request)?.address ?? "";
-      return answer(request, state, { isLocal: LOCAL_PEER.test(peer), isSocket: false });
+      return answer(request, state, { isLocal: asksLocally && LOCAL_PEER.test(peer), isSocket: false });
     },
   });
   return { port: server.port ?? address.port, stop: () => void server.stop(true) };

@@ -192,6 +192,15 @@ describe("what is refused", () => {
     expect((await to.api("GET", path(a))).body.state).toBe("ready");
   });
 
+  test("a name of another's that leads to this machine, also where it listens to all", async () => {
+    const a = named("a");
+    const to = await start({ ...config([a]), admin: { address: "0.0.0.0:0" } });
+    const change = (host: string) => to.api("PATCH", path(a), { state: "drain" }, { Host: host });
+    expect((await change("evil.example")).status).toBe(403);
+    expect((await to.api("GET", path(a))).body.state).toBe("ready");
+    expect((await change("localhost")).status).toBe(200);
+  });
+
   test("a body that is too large", async () => {
     const a = named("a");
     const to = await start(config([a]));
