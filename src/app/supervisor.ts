@@ -23,7 +23,7 @@ import { OutlierWatch } from "./outlier-watch.ts";
 import { PanicWatch } from "./panic-watch.ts";
 import { Rows } from "./rows.ts";
 import { type InheritedSockets, ListeningSockets } from "./sockets.ts";
-import { localLink, ProcessLink, type WorkerLink } from "./worker-link.ts";
+import { localLink, ProcessLink, WorkerEnded, type WorkerLink } from "./worker-link.ts";
 
 const NAMES_TIMEOUT_MS = 2_000;
 const FIRST_CHECKS_TIMEOUT_MS = 1_000;
@@ -218,6 +218,7 @@ export class Supervisor {
       this.#options.log.warn("clients cannot be led to the same worker again", { listener });
     this.#update = update;
     this.config = config;
+    this.#sendNewerEndpoints(update);
     this.certificates.commit(config);
     for (const watch of [this.outliers, this.panics]) {
       for (const [name, pool] of Object.entries(config.pools)) watch.setPool(name, pool, update.endpoints[name] ?? []);
@@ -258,8 +259,11 @@ export class Supervisor {
       link === undefined ? [] : [link.prepare(update, descriptors(worker))],
     );
     const results = await Promise.allSettled(prepared);
-    const failed = results.find((result) => result.status === "rejected");
-    if (failed !== undefined) throw failed.reason;
+    const problems = results.flatMap((result) => (result.status === "rejected" ? [result.reason as Error] : []));
+    // Whoever takes a dead worker's place gets the new configuration, unless that is what all have died of.
+    const refusal = problems.find((problem) => !(problem instanceof WorkerEnded));
+    if (refusal !== undefined) throw refusal;
+    if (problems.length > 0 && problems.length === results.length) throw problems[0];
   }
 
   #buildUpdate(config: Config): WorkerUpdate {
@@ -297,6 +301,14 @@ export class Supervisor {
     for (const watch of [this.outliers, this.panics]) watch.setPool(pool, update.config.pools[pool], specs);
   }
 
+  /** Names may have resolved to something else while workers prepared `update`. */
+  #sendNewerEndpoints({ endpoints }: WorkerUpdate): void {
+    for (const [pool, prepared] of Object.entries(endpoints)) {
+      const specs = this.endpoints.specs(pool);
+      if (JSON.stringify(specs) !== JSON.stringify(prepared)) this.#replaceEndpoints(pool, specs);
+    }
+  }
+
   /** Takes back what the dead worker held and puts another in its place. */
   #workerEnded(link: ProcessLink, how: string, startedMs: number): void {
     const { worker } = link;
@@ -317,9 +329,14 @@ export class Supervisor {
     this.#options.timers.after(delayMs, () => void this.#replaceWorker(worker));
   }
 
-  async #replaceWorker(worker: number): Promise<void> {
-    // Never while a configuration is being applied: the new worker must get the one that holds then.
-    await this.#applying;
+  /** Never while a configuration is being applied, nor the other way round: a worker prepares one thing at a time. */
+  #replaceWorker(worker: number): Promise<void> {
+    const next = this.#applying.then(() => this.#startAnother(worker));
+    this.#applying = next;
+    return next;
+  }
+
+  async #startAnother(worker: number): Promise<void> {
     const update = this.#update;
     if (update === undefined || this.#links[worker] !== undefined || (this.draining && this.#pinger === undefined))
       return;
@@ -329,6 +346,7 @@ export class Supervisor {
       await link.prepare(update, this.#sockets.of(worker));
       await link.setChallenges(this.#challenges.open);
       link.commit();
+      this.#sendNewerEndpoints(update);
       this.events.publish("worker.started", { reason: `worker ${worker}, process ${link.pid}` });
       if (this.draining) await link.drain(false);
     } catch (error) {

@@ -57,6 +57,9 @@ export function localLink(dataPath: DataPath, now: () => number): WorkerLink {
   };
 }
 
+/** The process is gone; that says nothing of what it was to prepare. */
+export class WorkerEnded extends EvenkeelError {}
+
 export interface ProcessLinkOptions {
   readonly command: readonly string[];
   readonly worker: number;
@@ -108,7 +111,7 @@ export class ProcessLink implements WorkerLink {
   prepare(update: WorkerUpdate, descriptors: Descriptors): Promise<void> {
     const names = Object.keys(descriptors);
     return new Promise((resolve, reject) => {
-      if (this.#exited) return reject(new EvenkeelError("the worker has ended"));
+      if (this.#exited) return reject(new WorkerEnded("the worker has ended"));
       this.#prepared = { generation: update.generation, resolve, reject };
       if (names.length > 0) sendDescriptors(this.#channel, JSON.stringify(names), Object.values(descriptors));
       this.#send({ type: "prepare", update, withDescriptors: names.length > 0 });
@@ -202,7 +205,7 @@ export class ProcessLink implements WorkerLink {
     for (const resolve of this.#challenged.values()) resolve();
     this.#challenged.clear();
     closeDescriptor(this.#channel);
-    this.#prepared?.reject(new EvenkeelError(`the worker ended (${how})`));
+    this.#prepared?.reject(new WorkerEnded(`the worker ended (${how})`));
     this.#prepared = undefined;
     this.#options.onExit(this, how);
   }

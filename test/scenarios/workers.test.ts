@@ -63,6 +63,27 @@ if (havePrograms("nginx", "wrk")) {
   );
 
   test(
+    "workers killed while configurations are loaded: what was taken holds, and nobody waits for a worker that is not there",
+    async () => {
+      const endpoints = await startNginx(2);
+      const port = await freePort();
+      const evenkeel = await startEvenkeel(balancing(port, endpoints));
+      for (let round = 1; round <= 5; round++) {
+        const routes = [{ pool: "app", responseHeaders: { set: { "X-Round": String(round) } } }];
+        process.kill(evenkeel.workers()[round % 2] as number, "SIGKILL");
+        await Bun.sleep(40 * (round - 1));
+        expect(await evenkeel.reload(balancing(port, endpoints, { routes }))).toBe(true);
+        await eventually(() => evenkeel.workers().length === 2, "two workers");
+        for (let asked = 0; asked < 20; asked++) {
+          const answer = await fetch(`http://127.0.0.1:${port}/`, { headers: { Connection: "close" } });
+          expect([answer.status, answer.headers.get("x-round")]).toEqual([200, String(round)]);
+        }
+      }
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
     "every worker killed at once: all are replaced, and waiting clients are served",
     async () => {
       const endpoints = await startNginx(1);
