@@ -6,7 +6,7 @@ import { parseAddress } from "../base/address.ts";
 import type { Clock, Timers } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
 import type { Config } from "../config/schema.ts";
-import { type HealthChange, HealthMonitor } from "../health/monitor.ts";
+import { type AgentChange, type HealthChange, HealthMonitor } from "../health/monitor.ts";
 import type { EventLog } from "../observability/event-log.ts";
 import type { Log } from "../observability/log.ts";
 import { Discovery, fixedEndpoint, type ResolvedEndpoint, type Resolver } from "../upstreams/discovery.ts";
@@ -80,6 +80,7 @@ export class EndpointRegistry {
       random,
       path,
       onChange: (change) => this.#healthChanged(change),
+      onAgent: (change) => this.#agentChanged(change),
     });
   }
 
@@ -129,6 +130,7 @@ export class EndpointRegistry {
     if (base === undefined || !this.#of(pool).some((endpoint) => endpoint.id === id)) return false;
     this.#changes.set(pool, base, change);
     this.#refresh(pool);
+    if (change.state === "ready") this.#standings.trust(rowName(pool, id));
     return true;
   }
 
@@ -238,11 +240,19 @@ export class EndpointRegistry {
     }
     const checked = endpoints.filter(({ state }) => state !== "maintenance");
     this.#monitor.setPool(pool, healthCheckOf(this.#config, pool), checked, way);
+    for (const { id } of endpoints) {
+      const { agent } = this.#monitor.status(pool, id) ?? {};
+      reweighted = this.#standings.agentStands(rowName(pool, id), agent) || reweighted;
+    }
     if (reweighted) this.#options.onWeights(pool);
   }
 
   #healthChanged({ pool, id, status, reason }: HealthChange): void {
     this.#standings.healthChanged(rowName(pool, id), status, reason);
+  }
+
+  #agentChanged({ pool, id, agent }: AgentChange): void {
+    if (this.#standings.agentChanged(rowName(pool, id), agent)) this.#options.onWeights(pool);
   }
 
   #statusOf(pool: string, endpoint: ResolvedEndpoint): EndpointStatus {
@@ -264,6 +274,7 @@ export class EndpointRegistry {
       reason: inMaintenance ? "in maintenance, not checked" : (health?.reason ?? "not checked"),
       sinceMs: health?.sinceMs ?? standing.stateSinceMs,
       checks: health?.history ?? [],
+      agent: health?.agent,
       ...standing,
     };
   }

@@ -19,7 +19,11 @@ export function metricsText(supervisor: Supervisor, lastReloadGood: boolean): st
     endpoints: endpoints.list().map((endpoint) => ({
       ...endpoint,
       inFlight: tables.endpoints.inFlight(endpoint.row),
-      eligible: tables.endpoints.isEligible(endpoint.row),
+      eligible: tables.endpoints.isUsable(endpoint.row),
+      degraded: tables.endpoints.isDegraded(endpoint.row),
+      held: endpoint.hold !== undefined,
+      agentPercent: endpoint.agent?.weightPercent,
+      agentHeard: endpoint.agent?.problem === "",
       ejected: tables.endpoints.isEjected(endpoint.row),
       circuit: hasCircuit(supervisor, endpoint.pool, "endpoint")
         ? breakerStateIn(tables.resilience.endpointBreaker(endpoint.row))
@@ -27,6 +31,7 @@ export function metricsText(supervisor: Supervisor, lastReloadGood: boolean): st
     })),
     certificates: certificates.samples,
     panics: supervisor.panics.list(),
+    blocked: supervisor.required.list().map(({ pool, missing }) => ({ pool, isBlocked: missing.length > 0 })),
     ejections: supervisor.outliers.ejections(),
     circuits: Object.fromEntries(
       Object.entries(named(Object.keys(config?.pools ?? {}), rows.pool)).flatMap(([pool, row]) =>
@@ -51,7 +56,7 @@ export function poolsWithoutEndpoint({ config, endpoints, tables }: Supervisor):
   const usable = new Set(
     endpoints
       .list()
-      .filter(({ row }) => tables.endpoints.isEligible(row) && tables.endpoints.weight(row) > 0)
+      .filter(({ row }) => tables.endpoints.isUsable(row) && tables.endpoints.weight(row) > 0)
       .map(({ pool }) => pool),
   );
   return Object.keys(config?.pools ?? {}).filter((pool) => !usable.has(pool));

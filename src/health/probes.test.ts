@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { FakeClock } from "../base/fake-clock.ts";
 import { failedAssertion } from "./json-assertions.ts";
+import type { ProbeResult } from "./probes/definition.ts";
 import { probeEndpoint } from "./probes/registry.ts";
 import { healthSchema } from "./schema.ts";
 
@@ -25,7 +26,7 @@ function answers(pieces: readonly string[], closes = false): number {
   return listening.port;
 }
 
-async function probe(port: number, written: Written, clock = new FakeClock()): Promise<string | undefined> {
+async function probe(port: number, written: Written, clock = new FakeClock()): Promise<ProbeResult> {
   const config = healthSchema.parse(written);
   if (config === false) throw new Error("expected a check");
   return probeEndpoint({ pool: "app", host: "127.0.0.1", name: "127.0.0.1", port }, config, {
