@@ -61,12 +61,10 @@ export class FlapHolds {
     const watched = this.#watched.get(name);
     if (watched?.heldSinceMs === undefined) return undefined;
     const { failures, firstMs, lastMs, damping, heldSinceMs } = watched;
-    const leftMs = damping.reuseInMs(this.#clock.now());
+    const leftMs = Math.max(1_000, Math.round(damping.reuseInMs(this.#clock.now()) / 1_000) * 1_000);
     const within = formatDuration(lastMs - firstMs);
-    return {
-      sinceMs: heldSinceMs,
-      reason: `held back: ${failures} failures within ${within}; trusted again in about ${formatDuration(Math.ceil(leftMs / 1_000) * 1_000)}`,
-    };
+    const reason = `held back: ${failures} failures within ${within}; trusted again in about ${formatDuration(leftMs)}`;
+    return { sinceMs: heldSinceMs, reason };
   }
 
   /** Forgets its failures. True when it was held back for them. */

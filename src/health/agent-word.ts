@@ -66,5 +66,5 @@ function setOnce<Key extends keyof AgentWord>(
 
 /** What may be shown in logs and on terminals. */
 function plain(text: string): string {
-  return text.replace(/[^\x20-\x7e]+/g, " ").trim();
+  return text.replace(/[^\x21-\x7e]+/g, " ").trim();
 }
