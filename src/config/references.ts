@@ -226,6 +226,10 @@ function checkRequired({ pools }: Config, error: Report): void {
     for (const [index, required] of requires.entries()) {
       const path = ["pools", name, "requires", index];
       checkPoolName({ pools }, required, path, error);
+      if (required === name) {
+        error(path, "requires itself");
+        continue;
+      }
       const way = wayTo(pools, name, required, new Set());
       if (way !== undefined)
         error(path, `requires itself in the end: ${[name, ...way].join(", ")}`, "leave out one of them");
