@@ -21,6 +21,8 @@ import type { SharedTables } from "./memory.ts";
 import { Rows } from "./rows.ts";
 
 const LOOK_MS = 20;
+/** Agents may say something else all the time; weights are passed on no more often than this. */
+const WEIGHTS_MS = 200;
 
 export interface EndpointRegistryOptions {
   readonly clock: Clock;
@@ -50,6 +52,8 @@ export class EndpointRegistry {
   readonly #standings: EndpointStandings;
   /** As they are used: found, changed by operators. */
   readonly #endpoints = new Map<string, readonly ResolvedEndpoint[]>();
+  /** Pools whose weights are about to be passed on. */
+  readonly #reweighted = new Set<string>();
   #config: Config | undefined;
   #saved: SavedChanges | undefined;
 
@@ -252,7 +256,12 @@ export class EndpointRegistry {
   }
 
   #agentChanged({ pool, id, agent }: AgentChange): void {
-    if (this.#standings.agentChanged(rowName(pool, id), agent)) this.#options.onWeights(pool);
+    if (!this.#standings.agentChanged(rowName(pool, id), agent) || this.#reweighted.has(pool)) return;
+    this.#reweighted.add(pool);
+    this.#options.timers.after(WEIGHTS_MS, () => {
+      this.#reweighted.delete(pool);
+      this.#options.onWeights(pool);
+    });
   }
 
   #statusOf(pool: string, endpoint: ResolvedEndpoint): EndpointStatus {

@@ -1,5 +1,6 @@
 /** What the admin server shows of this process. */
-import { renderMetrics } from "../observability/prometheus.ts";
+import type { AgentView } from "../health/agent-state.ts";
+import { type MetricsInput, renderMetrics } from "../observability/prometheus.ts";
 import { breakerStateIn } from "../resilience/circuit-breaker.ts";
 import { defaultRouteName } from "./build-action.ts";
 import type { Supervisor } from "./supervisor.ts";
@@ -22,8 +23,7 @@ export function metricsText(supervisor: Supervisor, lastReloadGood: boolean): st
       eligible: tables.endpoints.isUsable(endpoint.row),
       degraded: tables.endpoints.isDegraded(endpoint.row),
       held: endpoint.hold !== undefined,
-      agentPercent: endpoint.agent?.weightPercent,
-      agentHeard: endpoint.agent?.problem === "",
+      agent: agentSample(endpoint.agent),
       ejected: tables.endpoints.isEjected(endpoint.row),
       circuit: hasCircuit(supervisor, endpoint.pool, "endpoint")
         ? breakerStateIn(tables.resilience.endpointBreaker(endpoint.row))
@@ -44,6 +44,12 @@ export function metricsText(supervisor: Supervisor, lastReloadGood: boolean): st
     workers: links,
     restarts,
   });
+}
+
+/** Nothing is shown of an agent that was not asked yet, or of answers that might have said something and never did. */
+function agentSample(agent: AgentView | undefined): MetricsInput["endpoints"][number]["agent"] {
+  if (agent === undefined || (agent.heardMs === undefined && agent.problem === "")) return undefined;
+  return { isHeard: agent.problem === "", weightPercent: agent.weightPercent };
 }
 
 function hasCircuit({ config }: Supervisor, pool: string, scope: "endpoint" | "pool"): boolean {

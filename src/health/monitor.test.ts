@@ -10,6 +10,17 @@ const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
 const endpoint = (port: number) => ({ id: `10.0.0.1:${port}`, host: "10.0.0.1", name: "app.test", port });
 const config = healthSchema.parse({ type: "tcp" });
 
+/** Ports whose checks take as long as the test wants. */
+class HeldPorts extends Set<number> {
+  release: (result: ProbeResult) => void = () => {};
+
+  wait(): Promise<ProbeResult> {
+    return new Promise((resolve) => {
+      this.release = resolve;
+    });
+  }
+}
+
 /** `results` says what the next checks of each port come to; a port that is not in it passes. */
 function setUp() {
   const clock = new FakeClock();
@@ -17,6 +28,7 @@ function setUp() {
   const probed: { port: number; atMs: number }[] = [];
   const changes: string[] = [];
   const words: string[] = [];
+  const hold = new HeldPorts();
   const monitor = new HealthMonitor({
     clock,
     timers: clock,
@@ -26,7 +38,7 @@ function setUp() {
     onAgent: ({ id, agent }) => void words.push(`${id} ${describeAgent(agent)}`),
     probe: async ({ port }) => {
       probed.push({ port, atMs: clock.now() });
-      return results[port];
+      return hold.has(port) ? hold.wait() : results[port];
     },
   });
   const run = async (seconds: number): Promise<void> => {
@@ -35,7 +47,7 @@ function setUp() {
       await settle();
     }
   };
-  return { clock, results, probed, changes, words, monitor, run };
+  return { clock, results, probed, changes, words, hold, monitor, run };
 }
 
 describe("the monitor", () => {
@@ -196,6 +208,23 @@ describe("an agent", () => {
     expect(words).toEqual(["10.0.0.1:80 says drain 50%: too warm"]);
     expect(changes).toEqual(["10.0.0.1:80 healthy: first check passed"]);
     expect(monitor.status("app", "10.0.0.1:80")?.agent).toMatchObject({ state: "drain", weightPercent: 50 });
+    monitor.close();
+  });
+
+  test("is heard once before its endpoint is used, or is known not to answer", async () => {
+    const { monitor, clock, changes, hold } = setUp();
+    hold.add(99);
+    monitor.setPool("app", beside, [endpoint(80)]);
+    await settle();
+    expect(changes).toEqual([]);
+    expect(monitor.status("app", "10.0.0.1:80")).toMatchObject({
+      status: "checking",
+      reason: "its agent has not answered yet",
+    });
+    clock.advance(500);
+    hold.release("no answer in time");
+    await settle();
+    expect(changes).toEqual(["10.0.0.1:80 healthy: first check passed"]);
     monitor.close();
   });
 

@@ -247,10 +247,14 @@ export class HealthMonitor {
   }
 }
 
-/** What checks say; unless the agent says that it is down. */
-function verdictOf({ state, agent }: Checked): { status: HealthStatus; reason: string; sinceMs: number } {
+/** What checks say; unless the agent says that it is down, or may be about to say that it wants to be left alone. */
+function verdictOf({ config, state, agent }: Checked): { status: HealthStatus; reason: string; sinceMs: number } {
   const { status, reason, sinceMs } = state;
-  if (agent === undefined || agent.isUp || !state.isUp) return { status, reason, sinceMs };
+  if (agent === undefined || !state.isUp) return { status, reason, sinceMs };
+  const isAsked = agent.heardMs !== undefined || agent.problem !== "";
+  if (!isAsked && config.type !== "agent" && config.agent !== undefined)
+    return { status: "checking", reason: "its agent has not answered yet", sinceMs };
+  if (agent.isUp) return { status, reason, sinceMs };
   return { status: "unhealthy", reason: `its agent ${describeAgent(agent)}`, sinceMs: agent.sinceMs };
 }
 

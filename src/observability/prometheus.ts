@@ -55,9 +55,8 @@ export interface EndpointMetrics {
   readonly degraded: boolean;
   /** Held back for going up and down. */
   readonly held: boolean;
-  /** What its agent wants of its weight; undefined when it has none. */
-  readonly agentPercent: number | undefined;
-  readonly agentHeard: boolean;
+  /** Undefined when it has none; `weightPercent` is what it wants of its weight. */
+  readonly agent: { readonly isHeard: boolean; readonly weightPercent: number } | undefined;
   /** Undefined when it has none. */
   readonly circuit: string | undefined;
 }
@@ -191,14 +190,14 @@ function renderEndpoints(page: Page, { table, endpoints }: MetricsInput): void {
 
 /** What stands against endpoints beside the verdict of their checks. */
 function renderReasons(page: Page, { endpoints, blocked }: MetricsInput): void {
-  for (const { pool, id, ejected, degraded, held, agentPercent, agentHeard } of endpoints) {
+  for (const { pool, id, ejected, degraded, held, agent } of endpoints) {
     const labels = { pool, endpoint: id };
     page.sample("evenkeel_endpoint_ejected", labels, ejected ? 1 : 0);
     page.sample("evenkeel_endpoint_degraded", labels, degraded ? 1 : 0);
     page.sample("evenkeel_endpoint_held", labels, held ? 1 : 0);
-    if (agentPercent === undefined) continue;
-    page.sample("evenkeel_endpoint_agent_heard", labels, agentHeard ? 1 : 0);
-    page.sample("evenkeel_endpoint_agent_weight_percent", labels, agentPercent);
+    if (agent === undefined) continue;
+    page.sample("evenkeel_endpoint_agent_heard", labels, agent.isHeard ? 1 : 0);
+    page.sample("evenkeel_endpoint_agent_weight_percent", labels, agent.weightPercent);
   }
   for (const { pool, isBlocked } of blocked) page.sample("evenkeel_pool_blocked", { pool }, isBlocked ? 1 : 0);
 }

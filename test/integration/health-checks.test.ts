@@ -62,6 +62,9 @@ else {
     test("over HTTP/2, and what it says", async () => {
       expect(await check("h2", { path: "/info?x=1", json }, { http2: true })).toBeUndefined();
       expect(await check("h2", { path: "/status?code=503" }, { http2: true })).toBe("status 503");
+      expect(await check("h2", { path: "/status?code=503", degradedStatus: 503 }, { http2: true })).toEqual({
+        degraded: "degraded: status 503",
+      });
       expect(await check("h2", { path: "/early", body: "after hints" }, { http2: true })).toBeUndefined();
       expect(await check("h2", { path: "/early", body: "nothing" }, { http2: true })).toBe(
         'the body does not contain "nothing"',
