@@ -45,6 +45,8 @@ export interface EndpointView {
   readonly healthReason: string;
   /** Null when it has none. */
   readonly agent: AgentApiView | null;
+  /** State of its circuit breaker; null when it has none. Requests pass over one that is open. */
+  readonly circuit: "closed" | "open" | "half-open" | null;
   readonly weight: number;
   /** Less than `weight` while it warms up, and what its agent makes of it. */
   readonly effectiveWeight: number;

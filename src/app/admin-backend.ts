@@ -19,6 +19,7 @@ import { endpointSchema } from "../upstreams/schema.ts";
 import { reasonsAgainst } from "./endpoint-reasons.ts";
 import { EndpointRegistry } from "./endpoint-registry.ts";
 import type { EndpointStatus } from "./endpoint-status.ts";
+import { circuitOf } from "./exposition.ts";
 import { shownConfig } from "./shown-config.ts";
 import type { Supervisor } from "./supervisor.ts";
 import { VERSION } from "./version.ts";
@@ -120,6 +121,7 @@ export class AdminBackend implements ApiBackend {
       against: against.map((one) => one.reason),
       since: this.#time(sinceMs),
       agent: agent === undefined ? null : this.#agentView(agent),
+      circuit: circuitOf(this.#supervisor, pool, row) ?? null,
       weight,
       effectiveWeight: Math.round(weight * (agent?.weightPercent ?? 100) * warmth) / 100,
       tier: status.tier,

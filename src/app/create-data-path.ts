@@ -239,13 +239,14 @@ class WorkerDataPath implements DataPath {
   weightsChanged(pool: string): void {
     const inUse = this.#pools.get(pool);
     if (inUse === undefined) return;
-    const { endpoints, tiers, degraded } = inUse.view;
+    const { endpoints, tiers, degraded, plan } = inUse.view;
     const oneOfEach = [...new Map(endpoints.map((endpoint) => [endpoint.tier, endpoint])).values()];
     oneOfEach.sort((a, b) => a.tier - b.tier);
     for (const [index, endpoint] of oneOfEach.entries()) {
       tiers[index]?.onWeightChanged?.(endpoint);
       degraded?.[index]?.onWeightChanged?.(DegradedEndpoint.of(endpoint));
     }
+    plan?.weightsChanged();
     if (inUse.queue.length > 0) inUse.queue.wake();
   }
 

@@ -1,7 +1,7 @@
 /** What the admin server shows of this process. */
 import type { AgentView } from "../health/agent-state.ts";
 import { type MetricsInput, renderMetrics } from "../observability/prometheus.ts";
-import { breakerStateIn } from "../resilience/circuit-breaker.ts";
+import { type BreakerState, breakerStateIn } from "../resilience/circuit-breaker.ts";
 import { defaultRouteName } from "./build-action.ts";
 import type { Supervisor } from "./supervisor.ts";
 import { VERSION } from "./version.ts";
@@ -25,9 +25,7 @@ export function metricsText(supervisor: Supervisor, lastReloadGood: boolean): st
       held: endpoint.hold !== undefined,
       agent: agentSample(endpoint.agent),
       ejected: tables.endpoints.isEjected(endpoint.row),
-      circuit: hasCircuit(supervisor, endpoint.pool, "endpoint")
-        ? breakerStateIn(tables.resilience.endpointBreaker(endpoint.row))
-        : undefined,
+      circuit: circuitOf(supervisor, endpoint.pool, endpoint.row),
     })),
     certificates: certificates.samples,
     panics: supervisor.panics.list(),
@@ -50,6 +48,12 @@ export function metricsText(supervisor: Supervisor, lastReloadGood: boolean): st
 function agentSample(agent: AgentView | undefined): MetricsInput["endpoints"][number]["agent"] {
   if (agent === undefined || (agent.heardMs === undefined && agent.problem === "")) return undefined;
   return { isHeard: agent.problem === "", weightPercent: agent.weightPercent };
+}
+
+/** State of the circuit of an endpoint; undefined when it has none. */
+export function circuitOf(supervisor: Supervisor, pool: string, row: number): BreakerState | undefined {
+  if (!hasCircuit(supervisor, pool, "endpoint")) return undefined;
+  return breakerStateIn(supervisor.tables.resilience.endpointBreaker(row));
 }
 
 function hasCircuit({ config }: Supervisor, pool: string, scope: "endpoint" | "pool"): boolean {

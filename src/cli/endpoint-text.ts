@@ -32,6 +32,7 @@ function facts(view: EndpointView, now: number): string[][] {
     ["state", `${state}${drains}`],
     ["health", `${health}: ${healthReason}`],
     ...(agent === null ? [] : [["agent", agentText(agent, now)]]),
+    ...(view.circuit === null ? [] : [["circuit", view.circuit]]),
     ["weight", effectiveWeight === weight ? String(weight) : `${effectiveWeight} of ${weight}`],
     ["tier", String(tier)],
     ["requests", `${inFlight}${most} in flight, ${requests} begun, ${failures} failed`],

@@ -38,8 +38,11 @@ function poolText(view: PoolView, now: number): string {
 
 function row(endpoint: EndpointView, now: number): string[] {
   const { state, health, since, weight, effectiveWeight, inFlight, requests, reason, tier, drainLeftMs } = endpoint;
+  const { agent, usable } = endpoint;
   const notes = [
     reason,
+    // What stands against it by its agent says so itself.
+    ...(agent !== null && agent.problem !== "" && usable ? [`its agent is not heard: ${agent.problem}`] : []),
     ...(drainLeftMs !== null && drainLeftMs > 0 ? [`${ageText(drainLeftMs)} left`] : []),
     ...(tier > 0 ? [`tier ${tier}`] : []),
     ...(endpoint.origin === "operator" ? ["added while running"] : []),

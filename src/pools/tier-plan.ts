@@ -90,6 +90,14 @@ export class TierPlan {
     return picked;
   }
 
+  /** Weights have changed: what was built from them is built anew. */
+  weightsChanged(): void {
+    for (const { members, anyway } of this.#tiers) {
+      const [first] = members;
+      if (first !== undefined) anyway.onWeightChanged?.(AnywayEndpoint.of(first));
+    }
+  }
+
   #makePlan(nowMs: number): void {
     this.#plannedMs = nowMs;
     this.#plan = planFor(
