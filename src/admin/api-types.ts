@@ -12,6 +12,10 @@ export interface PoolSummary {
   readonly endpointCount: number;
   /** Endpoints that may be picked now. */
   readonly usable: number;
+  /** Those of them that are degraded. */
+  readonly degraded: number;
+  /** Pools that it requires and that have nothing usable: nothing is sent to it. */
+  readonly blockedBy: readonly string[];
   readonly inFlight: number;
   /** Exchanges that wait for an endpoint. */
   readonly waiting: number;
@@ -31,12 +35,20 @@ export interface EndpointView {
   readonly health: HealthStatus | "unchecked";
   /** May be picked now. */
   readonly usable: boolean;
-  /** Why it is usable or not. */
+  /** Why it is usable or not: the first of `against`, where there is one. */
   readonly reason: string;
+  /** All that stands against it now. */
+  readonly against: readonly string[];
   /** Since when that has been so. */
   readonly since: string;
+  /** Why health checks see it as they do. */
+  readonly healthReason: string;
+  /** Null when it has none. */
+  readonly agent: AgentApiView | null;
+  /** State of its circuit breaker; null when it has none. Requests pass over one that is open. */
+  readonly circuit: "closed" | "open" | "half-open" | null;
   readonly weight: number;
-  /** Less than `weight` while it warms up. */
+  /** Less than `weight` while it warms up, and what its agent makes of it. */
   readonly effectiveWeight: number;
   readonly tier: number;
   /** 0 for no limit. */
@@ -55,10 +67,25 @@ export interface EndpointView {
   readonly changes: readonly EvenkeelEvent[];
 }
 
+export interface AgentApiView {
+  /** Its last words, `drain 50%`; "" before the first. */
+  readonly says: string;
+  /** Why it says so, in its own words. */
+  readonly reason: string;
+  readonly state: AdminState;
+  readonly up: boolean;
+  readonly weightPercent: number;
+  /** When it was last understood; null before the first time. */
+  readonly heard: string | null;
+  /** Why it could not be heard or understood the last time; "" when it was. Its last words hold. */
+  readonly problem: string;
+}
+
 export interface CheckView {
   readonly time: string;
   readonly passed: boolean;
-  /** Why it failed; "" when it passed. */
+  readonly degraded: boolean;
+  /** Why it failed or is degraded, or what its agent said; else "". */
   readonly reason: string;
   readonly latencyMs: number;
 }

@@ -1,6 +1,7 @@
 /** What the admin API shows and changes, taken from the supervisor. */
 import type { ApiBackend } from "../admin/api.ts";
 import type {
+  AgentApiView,
   EndpointAddRequest,
   EndpointChangeRequest,
   EndpointView,
@@ -11,11 +12,14 @@ import type {
 import { EventStreams } from "../admin/event-stream.ts";
 import type { Clock, Timers } from "../base/clock.ts";
 import { EvenkeelError } from "../base/errors.ts";
+import type { AgentView } from "../health/agent-state.ts";
 import { ENDPOINT, POOL } from "../observability/metrics-table.ts";
 import type { EndpointConfig } from "../upstreams/schema.ts";
 import { endpointSchema } from "../upstreams/schema.ts";
+import { reasonsAgainst } from "./endpoint-reasons.ts";
 import { EndpointRegistry } from "./endpoint-registry.ts";
 import type { EndpointStatus } from "./endpoint-status.ts";
+import { circuitOf } from "./exposition.ts";
 import { shownConfig } from "./shown-config.ts";
 import type { Supervisor } from "./supervisor.ts";
 import { VERSION } from "./version.ts";
@@ -68,6 +72,8 @@ export class AdminBackend implements ApiBackend {
       algorithm: config.pools[name]?.balance.algorithm ?? "",
       endpointCount: views.length,
       usable: views.filter(({ usable }) => usable).length,
+      degraded: views.filter(({ usable, health }) => usable && health === "degraded").length,
+      blockedBy: this.#supervisor.required.missing(name),
       inFlight: views.reduce((sum, { inFlight }) => sum + inFlight, 0),
       waiting: row === undefined ? 0 : tables.metrics.read("pool", row, POOL.waiting),
       endpoints: views,
@@ -100,19 +106,24 @@ export class AdminBackend implements ApiBackend {
   }
 
   #view(status: EndpointStatus): EndpointView {
-    const { pool, id, row, state, weight, warmth, drainLeftMs, checks } = status;
+    const { pool, id, row, state, weight, warmth, drainLeftMs, checks, agent } = status;
     const { endpoints, metrics } = this.#supervisor.tables;
-    const { reason, sinceMs, usable } = this.#standing(status);
+    const against = reasonsAgainst(status, this.#supervisor.required.missing(pool));
+    const { reason, sinceMs } = against[0] ?? status;
     return {
       pool,
       endpoint: id,
       state,
       health: state === "maintenance" || status.reason === "not checked" ? "unchecked" : status.status,
-      usable,
+      healthReason: status.reason,
+      usable: against.length === 0 && endpoints.isUsable(row),
       reason,
+      against: against.map((one) => one.reason),
       since: this.#time(sinceMs),
+      agent: agent === undefined ? null : this.#agentView(agent),
+      circuit: circuitOf(this.#supervisor, pool, row) ?? null,
       weight,
-      effectiveWeight: Math.round(weight * warmth * 100) / 100,
+      effectiveWeight: Math.round(weight * (agent?.weightPercent ?? 100) * warmth) / 100,
       tier: status.tier,
       maxConnections: status.maxConnections,
       inFlight: endpoints.inFlight(row),
@@ -120,30 +131,16 @@ export class AdminBackend implements ApiBackend {
       failures: metrics.read("endpoint", row, ENDPOINT.failures),
       origin: status.added ? "operator" : "configuration",
       drainLeftMs: drainLeftMs === undefined ? null : Math.round(drainLeftMs),
-      checks: checks.slice(-HISTORY).map(({ atMs, passed, reason: why, latencyMs }) => {
-        return { time: this.#time(atMs), passed, reason: why, latencyMs: Math.round(latencyMs * 10) / 10 };
+      checks: checks.slice(-HISTORY).map(({ atMs, passed, degraded = false, reason: why, latencyMs }) => {
+        return { time: this.#time(atMs), passed, degraded, reason: why, latencyMs: Math.round(latencyMs * 10) / 10 };
       }),
       changes: this.#supervisor.events.of(pool, id).slice(-HISTORY),
     };
   }
 
-  /** Whether it may be picked, and of all reasons the one to look at first. */
-  #standing({ row, state, status, reason, sinceMs, stateSinceMs, weight, drainLeftMs, ejection }: EndpointStatus): {
-    usable: boolean;
-    reason: string;
-    sinceMs: number;
-  } {
-    const { endpoints } = this.#supervisor.tables;
-    if (state === "maintenance") return { usable: false, reason: "in maintenance", sinceMs: stateSinceMs };
-    if (status !== "healthy") return { usable: false, reason, sinceMs };
-    if (state === "drain") {
-      const why = drainLeftMs === 0 ? "drained: its time is over" : "draining";
-      return { usable: false, reason: why, sinceMs: stateSinceMs };
-    }
-    if (ejection !== undefined)
-      return { usable: false, reason: `ejected: ${ejection.reason}`, sinceMs: ejection.sinceMs };
-    if (weight === 0) return { usable: false, reason: "its weight is 0", sinceMs };
-    return { usable: endpoints.isEligible(row), reason, sinceMs };
+  #agentView({ text, reason, state, isUp, weightPercent, heardMs, problem }: AgentView): AgentApiView {
+    const heard = heardMs === undefined ? null : this.#time(heardMs);
+    return { says: text, reason, state, up: isUp, weightPercent, heard, problem };
   }
 
   #time(atMs: number): string {

@@ -1,5 +1,4 @@
 /** The data path of one worker: everything that serves, wired together. */
-import { buildBalancer } from "../balancing/build.ts";
 import { algorithms } from "../balancing/registry.ts";
 import { afterEvents, type Clock, type Timers } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
@@ -21,9 +20,9 @@ import { EMPTY_VIEW, type Pool, type PoolView, type SorryAnswer } from "../pools
 import type { PoolGate } from "../pools/pool-gate.ts";
 import type { PoolRetry } from "../pools/pool-retry.ts";
 import type { PoolConfig } from "../pools/schema.ts";
+import { DegradedEndpoint } from "../pools/stand-in.ts";
 import { WaitQueue, type WaitQueueOptions } from "../pools/wait-queue.ts";
 import { codelOptions } from "../resilience/options.ts";
-import { WEIGHT_SCALE } from "../resilience/slow-start.ts";
 import type { PoolSessions } from "../sessions/pool-sessions.ts";
 import type { SessionTable } from "../sessions/session-table.ts";
 import type { TcpSnapshot } from "../tcp/snapshot.ts";
@@ -44,6 +43,7 @@ import { SessionsBuilder } from "./build-sessions.ts";
 import { buildSnapshots } from "./build-snapshot.ts";
 import { buildTcpSnapshots } from "./build-tcp.ts";
 import { buildUdpSnapshots } from "./build-udp.ts";
+import { buildView } from "./build-view.ts";
 import type { DataPath, WorkerUpdate } from "./data-path.ts";
 import { OverloadMonitor } from "./overload-monitor.ts";
 import { PoolPolicies } from "./pool-policies.ts";
@@ -239,10 +239,14 @@ class WorkerDataPath implements DataPath {
   weightsChanged(pool: string): void {
     const inUse = this.#pools.get(pool);
     if (inUse === undefined) return;
-    const { endpoints, tiers } = inUse.view;
+    const { endpoints, tiers, degraded, plan } = inUse.view;
     const oneOfEach = [...new Map(endpoints.map((endpoint) => [endpoint.tier, endpoint])).values()];
     oneOfEach.sort((a, b) => a.tier - b.tier);
-    for (const [index, endpoint] of oneOfEach.entries()) tiers[index]?.onWeightChanged?.(endpoint);
+    for (const [index, endpoint] of oneOfEach.entries()) {
+      tiers[index]?.onWeightChanged?.(endpoint);
+      degraded?.[index]?.onWeightChanged?.(DegradedEndpoint.of(endpoint));
+    }
+    plan?.weightsChanged();
     if (inUse.queue.length > 0) inUse.queue.wake();
   }
 
@@ -383,7 +387,7 @@ class WorkerDataPath implements DataPath {
       same.connections.configure(pool.config.connections);
       return same;
     });
-    pool.view = this.#buildView(pool, endpoints);
+    pool.view = buildView(pool, endpoints, this.#policies, this.#options);
     pool.sessions?.replaceEndpoints(endpoints);
     const kept = new Set(specs.map(({ id }) => id));
     for (const gone of known.values()) {
@@ -408,26 +412,6 @@ class WorkerDataPath implements DataPath {
     const channels =
       config.connections.protocol === "http2" ? new Http2Pool(connections, cells, this.#context) : connections;
     return new Endpoint(spec, cells, connections, channels, this.#options.endpointTable, this.#options.worker);
-  }
-
-  #buildView(pool: PoolInUse, endpoints: readonly Endpoint[]): PoolView {
-    const { config } = pool;
-    const { random, clock } = this.#options;
-    const numbers = [...new Set(endpoints.map((endpoint) => endpoint.tier))].sort((a, b) => a - b);
-    const observers = new Map<Endpoint, ReturnType<typeof buildBalancer<Endpoint>>>();
-    const byTier = numbers.map((tier) => endpoints.filter((endpoint) => endpoint.tier === tier));
-    const weightUnit = config.slowStart === false ? 1 : WEIGHT_SCALE;
-    const tiers = byTier.map((members) => {
-      const balancer = buildBalancer(config.balance, members, { random, clock }, weightUnit);
-      if (balancer.onRelease !== undefined) for (const member of members) observers.set(member, balancer);
-      return balancer;
-    });
-    const guards = this.#policies.guards(pool, config, endpoints);
-    const hasCircuits = guards !== undefined && [...guards.values()].some(({ breaker }) => breaker !== undefined);
-    const plan = this.#policies.plan(pool, config, byTier, tiers, (members) =>
-      buildBalancer(config.balance, members, { random, clock }, weightUnit),
-    );
-    return { endpoints, tiers, observers: observers.size === 0 ? undefined : observers, guards, hasCircuits, plan };
   }
 
   /** A log that stays as it is stays open; a new one is opened before anything is changed, so that failing changes nothing. */

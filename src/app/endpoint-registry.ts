@@ -6,7 +6,7 @@ import { parseAddress } from "../base/address.ts";
 import type { Clock, Timers } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
 import type { Config } from "../config/schema.ts";
-import { type HealthChange, HealthMonitor } from "../health/monitor.ts";
+import { type AgentChange, type HealthChange, HealthMonitor } from "../health/monitor.ts";
 import type { EventLog } from "../observability/event-log.ts";
 import type { Log } from "../observability/log.ts";
 import { Discovery, fixedEndpoint, type ResolvedEndpoint, type Resolver } from "../upstreams/discovery.ts";
@@ -21,6 +21,8 @@ import type { SharedTables } from "./memory.ts";
 import { Rows } from "./rows.ts";
 
 const LOOK_MS = 20;
+/** Agents may say something else all the time; weights are passed on no more often than this. */
+const WEIGHTS_MS = 200;
 
 export interface EndpointRegistryOptions {
   readonly clock: Clock;
@@ -50,6 +52,8 @@ export class EndpointRegistry {
   readonly #standings: EndpointStandings;
   /** As they are used: found, changed by operators. */
   readonly #endpoints = new Map<string, readonly ResolvedEndpoint[]>();
+  /** Pools whose weights are about to be passed on. */
+  readonly #reweighted = new Set<string>();
   #config: Config | undefined;
   #saved: SavedChanges | undefined;
 
@@ -80,6 +84,7 @@ export class EndpointRegistry {
       random,
       path,
       onChange: (change) => this.#healthChanged(change),
+      onAgent: (change) => this.#agentChanged(change),
     });
   }
 
@@ -129,6 +134,7 @@ export class EndpointRegistry {
     if (base === undefined || !this.#of(pool).some((endpoint) => endpoint.id === id)) return false;
     this.#changes.set(pool, base, change);
     this.#refresh(pool);
+    if (change.state === "ready") this.#standings.trust(rowName(pool, id));
     return true;
   }
 
@@ -238,11 +244,24 @@ export class EndpointRegistry {
     }
     const checked = endpoints.filter(({ state }) => state !== "maintenance");
     this.#monitor.setPool(pool, healthCheckOf(this.#config, pool), checked, way);
+    for (const { id } of endpoints) {
+      const { agent } = this.#monitor.status(pool, id) ?? {};
+      reweighted = this.#standings.agentStands(rowName(pool, id), agent) || reweighted;
+    }
     if (reweighted) this.#options.onWeights(pool);
   }
 
   #healthChanged({ pool, id, status, reason }: HealthChange): void {
     this.#standings.healthChanged(rowName(pool, id), status, reason);
+  }
+
+  #agentChanged({ pool, id, agent }: AgentChange): void {
+    if (!this.#standings.agentChanged(rowName(pool, id), agent) || this.#reweighted.has(pool)) return;
+    this.#reweighted.add(pool);
+    this.#options.timers.after(WEIGHTS_MS, () => {
+      this.#reweighted.delete(pool);
+      this.#options.onWeights(pool);
+    });
   }
 
   #statusOf(pool: string, endpoint: ResolvedEndpoint): EndpointStatus {
@@ -264,6 +283,7 @@ export class EndpointRegistry {
       reason: inMaintenance ? "in maintenance, not checked" : (health?.reason ?? "not checked"),
       sinceMs: health?.sinceMs ?? standing.stateSinceMs,
       checks: health?.history ?? [],
+      agent: health?.agent,
       ...standing,
     };
   }

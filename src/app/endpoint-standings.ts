@@ -5,16 +5,28 @@
 
 import { algorithms } from "../balancing/registry.ts";
 import type { Clock, Timers } from "../base/clock.ts";
+import { type AgentView, describeAgent } from "../health/agent-state.ts";
 import type { HealthStatus } from "../health/health-state.ts";
+import { canDegrade } from "../health/schema.ts";
 import type { EventLog, EventType } from "../observability/event-log.ts";
 import type { Log } from "../observability/log.ts";
-import type { PoolConfig } from "../pools/schema.ts";
 import { slowStartOptions } from "../resilience/options.ts";
-import { effectiveWeight, slowStartFactor } from "../resilience/slow-start.ts";
+import { slowStartFactor } from "../resilience/slow-start.ts";
 import type { AdminState } from "../upstreams/admin-state.ts";
 import { Drains } from "./drains.ts";
+import {
+  beginStanding,
+  dampingOf,
+  type EndpointPlace,
+  isUp,
+  type Standing,
+  type StandingStatus,
+  stronger,
+} from "./endpoint-standing.ts";
+import { FlapHolds } from "./flap-holds.ts";
 import type { SharedTables } from "./memory.ts";
 import { SlowStarts } from "./slow-starts.ts";
+import { countedWeight } from "./weights.ts";
 
 /** A keyed algorithm builds its table anew with each step, and each step moves keys. */
 const KEYED_STEPS = 10;
@@ -30,52 +42,18 @@ export interface StandingsOptions {
   readonly onLeaving: (pool: string, id: string, which: "idle" | "all") => void;
 }
 
-/** Which endpoint is meant, and the settings of its pool. */
-export interface EndpointPlace {
-  readonly pool: string;
-  readonly id: string;
-  /** Of its row. */
-  readonly name: string;
-  readonly row: number;
-  readonly config: PoolConfig;
-}
-
-export interface Ejection {
-  readonly reason: string;
-  readonly sinceMs: number;
-}
-
-interface Standing {
-  place: EndpointPlace;
-  state: AdminState;
-  stateSinceMs: number;
-  weight: number;
-  isHealthy: boolean;
-  /** Why and since when it is ejected; undefined while it is not. */
-  ejection: Ejection | undefined;
-  /** Its pool began with it: there is nobody to take the load while it warms up. */
-  startsInFull: boolean;
-}
-
-export interface StandingStatus {
-  readonly stateSinceMs: number;
-  /** How long it may still drain; undefined when it does not. */
-  readonly drainLeftMs: number | undefined;
-  readonly ejection: Ejection | undefined;
-  /** Part of its weight that counts now: below 1 while it warms up. */
-  readonly warmth: number;
-}
-
 export class EndpointStandings {
   readonly #options: StandingsOptions;
   readonly #standings = new Map<string, Standing>();
   readonly #drains: Drains;
   readonly #slowStarts: SlowStarts;
+  readonly #holds: FlapHolds;
 
   constructor(options: StandingsOptions) {
     this.#options = options;
     this.#drains = new Drains(options.clock, options.timers);
     this.#slowStarts = new SlowStarts(options.clock, options.timers);
+    this.#holds = new FlapHolds(options.clock, options.timers);
   }
 
   /** Takes over what is wanted of an endpoint. True when its weight has changed. `isFirst`: its pool had none before. */
@@ -88,14 +66,15 @@ export class EndpointStandings {
     // A name can get another row when it was away for a moment: then nothing is known of it.
     if (known === undefined || known.place.row !== place.row) {
       const standing = this.#begin(place, wanted.weight, isFirst && wanted.state === "ready");
-      this.#setState(standing, wanted.state);
+      this.#want(standing, wanted.state);
       this.#storeWeight(standing);
       return false;
     }
     known.place = place;
-    const { state, weight } = known;
+    this.#keepUp(known);
+    const { wanted: state, weight } = known;
     if (wanted.state !== state) {
-      this.#setState(known, wanted.state);
+      this.#want(known, wanted.state);
       this.#announce("endpoint.state", known, `from ${state} to ${wanted.state}`, state, wanted.state);
     }
     if (wanted.weight !== weight) {
@@ -110,20 +89,48 @@ export class EndpointStandings {
     if (standing === undefined) return;
     const { log, events, tables } = this.#options;
     const { pool, id: endpoint, row } = standing.place;
-    const wasHealthy = standing.isHealthy;
-    standing.isHealthy = status === "healthy";
-    tables.endpoints.setHealthy(row, standing.isHealthy);
+    const before = standing.status;
+    const wasUp = isUp(before);
+    standing.status = status;
+    tables.endpoints.setDegraded(row, status === "degraded");
+    tables.endpoints.setHealthy(row, isUp(status));
     if (status === "unhealthy") {
       standing.startsInFull = false;
       this.#slowStarts.end(name);
       log.warn("endpoint is down", { pool, endpoint, reason });
       events.publish("endpoint.down", { pool, endpoint, reason });
-    } else if (standing.isHealthy && !wasHealthy) {
-      this.#warmUp(standing);
+      if (wasUp) this.#damp(standing);
+    } else if (isUp(status) && status !== before) {
+      if (!wasUp) this.#warmUp(standing);
       if (reason === "not checked") return;
-      log.info("endpoint is up", { pool, endpoint, reason });
-      events.publish("endpoint.up", { pool, endpoint, reason });
+      if (status === "degraded") log.warn("endpoint is degraded", { pool, endpoint, reason });
+      else log.info("endpoint is up", { pool, endpoint, reason });
+      events.publish(status === "degraded" ? "endpoint.degraded" : "endpoint.up", { pool, endpoint, reason });
     }
+  }
+
+  /** Takes over what its agent wants, as it stands; undefined for one without. True when its weight has changed. */
+  agentStands(name: string, agent: AgentView | undefined): boolean {
+    const standing = this.#standings.get(name);
+    if (standing === undefined) return false;
+    standing.agentState = agent?.state ?? "ready";
+    standing.agentPercent = agent?.weightPercent ?? 100;
+    this.#setState(standing);
+    return this.#storeWeight(standing);
+  }
+
+  /** Its agent says something else than before, or cannot be heard any more. True when its weight has changed. */
+  agentChanged(name: string, agent: AgentView): boolean {
+    const standing = this.#standings.get(name);
+    if (standing === undefined) return false;
+    this.tell("endpoint.agent", standing.place.pool, standing.place.id, `its agent ${describeAgent(agent)}`);
+    return this.agentStands(name, agent);
+  }
+
+  /** An operator wants it to be used: its failures are forgotten. */
+  trust(name: string): void {
+    const standing = this.#standings.get(name);
+    if (standing !== undefined && this.#holds.forget(name)) this.#trusted(standing, "by an operator");
   }
 
   ejectionChanged(name: string, ejected: boolean, reason: string): void {
@@ -144,6 +151,7 @@ export class EndpointStandings {
       stateSinceMs: standing?.stateSinceMs ?? this.#options.clock.now(),
       drainLeftMs: this.#drains.leftMs(name),
       ejection: standing?.ejection,
+      hold: this.#holds.hold(name),
       warmth: slowStartFactor(this.#slowStarts.ageMs(name), slowStart),
     };
   }
@@ -161,20 +169,12 @@ export class EndpointStandings {
   close(): void {
     this.#drains.close();
     this.#slowStarts.close();
+    this.#holds.close();
   }
 
   #begin(place: EndpointPlace, weight: number, isFirst: boolean): Standing {
     this.#end(place.name);
-    const stateSinceMs = this.#options.clock.now();
-    const standing: Standing = {
-      place,
-      state: "ready",
-      stateSinceMs,
-      weight,
-      isHealthy: false,
-      ejection: undefined,
-      startsInFull: isFirst,
-    };
+    const standing = beginStanding(place, weight, isFirst, this.#options.clock.now());
     this.#standings.set(place.name, standing);
     return standing;
   }
@@ -182,10 +182,32 @@ export class EndpointStandings {
   #end(name: string): void {
     this.#drains.end(name);
     this.#slowStarts.end(name);
+    this.#holds.forget(name);
     this.#standings.delete(name);
   }
 
-  #setState(standing: Standing, state: AdminState): void {
+  /** Its pool may have other settings now. */
+  #keepUp(standing: Standing): void {
+    const { name, row, config } = standing.place;
+    if (this.#holds.forgetUnless(name, dampingOf(config))) this.#trusted(standing, "the settings have changed");
+    if (standing.status !== "degraded" || canDegrade(config.health)) return;
+    standing.status = "healthy";
+    this.#options.tables.endpoints.setDegraded(row, false);
+  }
+
+  /** What the file or an operator wants. */
+  #want(standing: Standing, wanted: AdminState): void {
+    standing.wanted = wanted;
+    this.#setState(standing);
+    if (wanted !== "maintenance") return;
+    // Checks begin anew when it comes back; until the first has passed it is not picked.
+    standing.status = "checking";
+    this.#options.tables.endpoints.setHealthy(standing.place.row, false);
+    this.#options.tables.endpoints.setDegraded(standing.place.row, false);
+  }
+
+  #setState(standing: Standing): void {
+    const state = stronger(standing.wanted, standing.agentState);
     if (standing.state === state) return;
     const { tables, clock, onLeaving } = this.#options;
     const { pool, id, name, row } = standing.place;
@@ -196,12 +218,7 @@ export class EndpointStandings {
     if (state === "ready") return this.#warmUp(standing);
     this.#slowStarts.end(name);
     if (state === "drain") this.#drain(standing);
-    else {
-      // Checks begin anew when it comes back; until the first has passed it is not picked.
-      standing.isHealthy = false;
-      tables.endpoints.setHealthy(row, false);
-      onLeaving(pool, id, "all");
-    }
+    else onLeaving(pool, id, "all");
   }
 
   #drain(standing: Standing): void {
@@ -221,9 +238,32 @@ export class EndpointStandings {
     });
   }
 
+  /** It was up and is down: once too often perhaps. */
+  #damp(standing: Standing): void {
+    const { pool, id: endpoint, name, row, config } = standing.place;
+    const damping = dampingOf(config);
+    if (damping === false) return;
+    const isNew = this.#holds.wentDown(name, damping, () =>
+      this.#trusted(standing, "it has not failed for long enough"),
+    );
+    if (!isNew) return;
+    this.#options.tables.endpoints.setHeld(row, true);
+    const reason = this.#holds.hold(name)?.reason ?? "";
+    this.#options.log.warn("endpoint is held back", { pool, endpoint, reason });
+    this.#options.events.publish("endpoint.held", { pool, endpoint, reason });
+  }
+
+  #trusted(standing: Standing, reason: string): void {
+    const { pool, id, row } = standing.place;
+    this.#options.tables.endpoints.setHeld(row, false);
+    this.tell("endpoint.trusted", pool, id, reason);
+    this.#warmUp(standing);
+  }
+
   #warmUp(standing: Standing): void {
     const { name, pool, config } = standing.place;
-    if (!standing.isHealthy || standing.ejection !== undefined || standing.state !== "ready") return;
+    if (!isUp(standing.status) || standing.ejection !== undefined || standing.state !== "ready") return;
+    if (this.#holds.isHeld(name)) return;
     const { startsInFull } = standing;
     standing.startsInFull = false;
     if (startsInFull) return;
@@ -234,13 +274,9 @@ export class EndpointStandings {
   }
 
   /** True when that is not what was there. */
-  #storeWeight({ place, weight }: Standing): boolean {
+  #storeWeight({ place, weight, agentPercent }: Standing): boolean {
     const { endpoints } = this.#options.tables;
-    const { slowStart } = place.config;
-    const counts =
-      slowStart === false
-        ? weight
-        : effectiveWeight(weight, this.#slowStarts.ageMs(place.name), slowStartOptions(slowStart));
+    const counts = countedWeight(place.config, weight, agentPercent, this.#slowStarts.ageMs(place.name));
     if (endpoints.weight(place.row) === counts) return false;
     endpoints.setWeight(place.row, counts);
     return true;

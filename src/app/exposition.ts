@@ -1,6 +1,7 @@
 /** What the admin server shows of this process. */
-import { renderMetrics } from "../observability/prometheus.ts";
-import { breakerStateIn } from "../resilience/circuit-breaker.ts";
+import type { AgentView } from "../health/agent-state.ts";
+import { type MetricsInput, renderMetrics } from "../observability/prometheus.ts";
+import { type BreakerState, breakerStateIn } from "../resilience/circuit-breaker.ts";
 import { defaultRouteName } from "./build-action.ts";
 import type { Supervisor } from "./supervisor.ts";
 import { VERSION } from "./version.ts";
@@ -19,14 +20,16 @@ export function metricsText(supervisor: Supervisor, lastReloadGood: boolean): st
     endpoints: endpoints.list().map((endpoint) => ({
       ...endpoint,
       inFlight: tables.endpoints.inFlight(endpoint.row),
-      eligible: tables.endpoints.isEligible(endpoint.row),
+      eligible: tables.endpoints.isUsable(endpoint.row),
+      degraded: tables.endpoints.isDegraded(endpoint.row),
+      held: endpoint.hold !== undefined,
+      agent: agentSample(endpoint.agent),
       ejected: tables.endpoints.isEjected(endpoint.row),
-      circuit: hasCircuit(supervisor, endpoint.pool, "endpoint")
-        ? breakerStateIn(tables.resilience.endpointBreaker(endpoint.row))
-        : undefined,
+      circuit: circuitOf(supervisor, endpoint.pool, endpoint.row),
     })),
     certificates: certificates.samples,
     panics: supervisor.panics.list(),
+    blocked: supervisor.required.list().map(({ pool, missing }) => ({ pool, isBlocked: missing.length > 0 })),
     ejections: supervisor.outliers.ejections(),
     circuits: Object.fromEntries(
       Object.entries(named(Object.keys(config?.pools ?? {}), rows.pool)).flatMap(([pool, row]) =>
@@ -41,6 +44,18 @@ export function metricsText(supervisor: Supervisor, lastReloadGood: boolean): st
   });
 }
 
+/** Nothing is shown of an agent that was not asked yet, or of answers that might have said something and never did. */
+function agentSample(agent: AgentView | undefined): MetricsInput["endpoints"][number]["agent"] {
+  if (agent === undefined || (agent.heardMs === undefined && agent.problem === "")) return undefined;
+  return { isHeard: agent.problem === "", weightPercent: agent.weightPercent };
+}
+
+/** State of the circuit of an endpoint; undefined when it has none. */
+export function circuitOf(supervisor: Supervisor, pool: string, row: number): BreakerState | undefined {
+  if (!hasCircuit(supervisor, pool, "endpoint")) return undefined;
+  return breakerStateIn(supervisor.tables.resilience.endpointBreaker(row));
+}
+
 function hasCircuit({ config }: Supervisor, pool: string, scope: "endpoint" | "pool"): boolean {
   const breaker = config?.pools[pool]?.circuitBreaker ?? false;
   return breaker !== false && breaker.scope === scope;
@@ -51,7 +66,7 @@ export function poolsWithoutEndpoint({ config, endpoints, tables }: Supervisor):
   const usable = new Set(
     endpoints
       .list()
-      .filter(({ row }) => tables.endpoints.isEligible(row) && tables.endpoints.weight(row) > 0)
+      .filter(({ row }) => tables.endpoints.isUsable(row) && tables.endpoints.weight(row) > 0)
       .map(({ pool }) => pool),
   );
   return Object.keys(config?.pools ?? {}).filter((pool) => !usable.has(pool));

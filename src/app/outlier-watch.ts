@@ -114,7 +114,7 @@ export class OutlierWatch {
     const { endpoints: table } = this.#options.tables;
     for (const [pool, watched] of this.#pools) {
       const { detector, endpoints } = watched;
-      detector.unavailable = endpoints.filter(({ row }) => !table.isEligible(row) && !table.isEjected(row)).length;
+      detector.unavailable = endpoints.filter(({ row }) => !table.isUsable(row) && !table.isEjected(row)).length;
       if (watched.returnOnCheck && watched.ejectedMs.size > 0) this.#lookAtChecks(pool, watched, nowMs);
       detector.tick(nowMs);
     }

@@ -50,3 +50,30 @@ test("says when panic begins and ends, once each", () => {
   watch.keepOnly([]);
   expect(clock.waiting).toBe(0);
 });
+
+test("degraded endpoints keep a pool from it, and a blocked pool does not panic", () => {
+  const clock = new FakeClock();
+  const { endpoints: table } = privateMemory();
+  const said: string[] = [];
+  const watch = new PanicWatch({
+    timers: clock,
+    log: silentLog,
+    table,
+    onChange: (_pool, panics, reason) => void said.push(`${panics} ${reason}`),
+  });
+  watch.setPool("app", poolSchema.parse({ endpoints: ["10.0.0.1:80"], panic: {} }), specs);
+  for (const { row } of specs) {
+    table.setWeight(row, 1);
+    table.setHealthy(row, row < 3);
+    table.setDegraded(row, true);
+  }
+  clock.advance(1_000);
+  expect(said).toEqual([]);
+  for (const { row } of specs) table.setHealthy(row, false);
+  clock.advance(1_000);
+  expect(said).toEqual(["true 0 of 4 endpoints are available"]);
+  for (const { row } of specs) table.setBlocked(row, true);
+  clock.advance(1_000);
+  expect(said.slice(1)).toEqual(["false 0 of 0 endpoints are available"]);
+  watch.close();
+});

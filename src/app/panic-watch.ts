@@ -67,16 +67,20 @@ export class PanicWatch {
     for (const [pool, watched] of this.#pools) {
       const options = planOptions(watched.config);
       if (options === undefined) continue;
-      const counted = watched.specs.filter(({ row }) => table.weight(row) > 0);
+      const counted = watched.specs.filter(({ row }) => table.weight(row) > 0 && !table.isBlocked(row));
       const numbers = [...new Set(counted.map(({ tier }) => tier))].sort((a, b) => a - b);
       const tiers = numbers.map((number) => {
         const members = counted.filter(({ tier }) => tier === number);
-        return { total: members.length, healthy: members.filter(({ row }) => table.isEligible(row)).length };
+        return {
+          total: members.length,
+          healthy: members.filter(({ row }) => table.isEligible(row)).length,
+          degraded: members.filter(({ row }) => table.isDegraded(row)).length,
+        };
       });
       const panics = planFor(tiers, options).panic.includes(true);
       if (panics === watched.panics) continue;
       watched.panics = panics;
-      const available = tiers.reduce((sum, { healthy }) => sum + healthy, 0);
+      const available = tiers.reduce((sum, { healthy, degraded }) => sum + healthy + degraded, 0);
       const reason = `${available} of ${counted.length} endpoints are available`;
       if (panics) log.error("a pool panics: requests go to all of its endpoints, well or not", { pool, reason });
       else log.warn("a pool panics no longer", { pool, reason });

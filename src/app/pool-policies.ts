@@ -8,13 +8,13 @@ import type { Region } from "../base/shared-memory.ts";
 import type { EventReport, EventType } from "../observability/event-log.ts";
 import type { Log } from "../observability/log.ts";
 import { type MetricsWriter, POOL } from "../observability/metrics-table.ts";
-import { AnywayEndpoint } from "../pools/anyway-endpoint.ts";
 import { EndpointGuard } from "../pools/endpoint-guard.ts";
 import type { Pool } from "../pools/pool.ts";
 import { BudgetCounters, type PoolCounters } from "../pools/pool-counters.ts";
 import { PoolGate } from "../pools/pool-gate.ts";
 import { PoolRetry } from "../pools/pool-retry.ts";
 import type { PoolConfig } from "../pools/schema.ts";
+import { AnywayEndpoint, type DegradedEndpoint } from "../pools/stand-in.ts";
 import { type PlanOptions, TierPlan } from "../pools/tier-plan.ts";
 import { AdaptiveConcurrency } from "../resilience/adaptive-concurrency.ts";
 import { CircuitBreaker, describeBreakerEvent } from "../resilience/circuit-breaker.ts";
@@ -112,6 +112,7 @@ export class PoolPolicies {
     config: PoolConfig,
     tiers: readonly (readonly Endpoint[])[],
     balancers: readonly Balancer<Endpoint>[],
+    degraded: readonly Balancer<DegradedEndpoint>[] | undefined,
     anyway: (endpoints: readonly AnywayEndpoint[]) => Balancer<AnywayEndpoint>,
   ): TierPlan | undefined {
     const plan = planOptions(config);
@@ -121,6 +122,7 @@ export class PoolPolicies {
     const planned = tiers.map((members, index) => ({
       members,
       balancer: balancers[index] as Balancer<Endpoint>,
+      degraded: degraded?.[index],
       anyway: anyway(members.map((member) => AnywayEndpoint.of(member))),
     }));
     return new TierPlan(planned, plan, clock, random, isKeyed, () => metrics.add(pool.cells + POOL.panicked, 1));
@@ -150,7 +152,7 @@ export function planOptions({ overprovisioning, panic }: PoolConfig): PlanOption
 }
 
 /** What is needed to know of a pool to count for it. */
-interface PoolPlace {
+export interface PoolPlace {
   readonly name: string;
   readonly row: number;
   readonly cells: number;

@@ -21,6 +21,7 @@ import { EndpointRegistry } from "./endpoint-registry.ts";
 import { createSharedMemory, privateMemory, type SharedTables } from "./memory.ts";
 import { OutlierWatch } from "./outlier-watch.ts";
 import { PanicWatch } from "./panic-watch.ts";
+import { RequiredPools } from "./required-pools.ts";
 import { Rows } from "./rows.ts";
 import { type InheritedSockets, ListeningSockets } from "./sockets.ts";
 import { localLink, ProcessLink, WorkerEnded, type WorkerLink } from "./worker-link.ts";
@@ -65,6 +66,7 @@ export class Supervisor {
   readonly #memoryDescriptor: number;
   readonly outliers: OutlierWatch;
   readonly panics: PanicWatch;
+  readonly required: RequiredPools;
   readonly #links: (WorkerLink | undefined)[];
   readonly #restartMs: number[];
   #update: WorkerUpdate | undefined;
@@ -126,6 +128,13 @@ export class Supervisor {
       table: this.tables.endpoints,
       onChange: (pool, panics, reason) =>
         this.events.publish(panics ? "pool.panics" : "pool.recovered", { pool, reason }),
+    });
+    this.required = new RequiredPools({
+      timers,
+      log,
+      table: this.tables.endpoints,
+      onChange: (pool, isBlocked, reason) =>
+        this.events.publish(isBlocked ? "pool.blocked" : "pool.released", { pool, reason }),
     });
   }
 
@@ -190,6 +199,7 @@ export class Supervisor {
     this.endpoints.close();
     this.outliers.close();
     this.panics.close();
+    this.required.close();
     this.certificates.close();
     const links = this.links;
     this.#links.fill(undefined);
@@ -220,7 +230,7 @@ export class Supervisor {
     this.config = config;
     this.#sendNewerEndpoints(update);
     this.certificates.commit(config);
-    for (const watch of [this.outliers, this.panics]) {
+    for (const watch of [this.outliers, this.panics, this.required]) {
       for (const [name, pool] of Object.entries(config.pools)) watch.setPool(name, pool, update.endpoints[name] ?? []);
       watch.keepOnly(Object.keys(config.pools));
     }
@@ -298,7 +308,8 @@ export class Supervisor {
     if (update === undefined || update.config.pools[pool] === undefined) return;
     this.#update = { ...update, endpoints: { ...update.endpoints, [pool]: specs } };
     for (const link of this.links) link.replaceEndpoints(pool, specs);
-    for (const watch of [this.outliers, this.panics]) watch.setPool(pool, update.config.pools[pool], specs);
+    for (const watch of [this.outliers, this.panics, this.required])
+      watch.setPool(pool, update.config.pools[pool], specs);
   }
 
   /** Names may have resolved to something else while workers prepared `update`. */

@@ -58,6 +58,7 @@ export const ERRORS = {
   // No place to send it.
   E_NO_ROUTE: row(404, "internal", "never", "No route matches this request."),
   E_NO_ENDPOINT: row(503, "internal", "never", "No endpoint is available for this request."),
+  E_REQUIRED_POOL: row(503, "internal", "never", "A pool that this one requires has no endpoint available."),
   E_SESSION_ENDPOINT: row(503, "internal", "never", "The endpoint that this session belongs to is not available."),
   E_QUEUE_FULL: row(503, "internal", "never", "Too many requests are waiting for an endpoint."),
   E_QUEUE_TIMEOUT: row(503, "internal", "never", "No endpoint became free in time."),

@@ -1,38 +1,48 @@
 import type { Command } from "commander";
 import type { EndpointView, PoolView } from "../admin/api-types.ts";
 import { AdminClient, type AdminOptions, reporting, withAdmin } from "./admin-client.ts";
+import { ageText, columns, endpointText } from "./endpoint-text.ts";
 
 interface StatusOptions extends AdminOptions {
   readonly json?: boolean;
 }
 
 export function addStatus(program: Command): void {
-  withAdmin(program.command("status [pool]"))
-    .description("show pools and endpoints, and why an endpoint is not used")
+  withAdmin(program.command("status [pool] [endpoint]"))
+    .description("show pools and endpoints, and why an endpoint is not used; of one endpoint everything")
     .option("--json", "print it as JSON")
-    .action((pool: string | undefined, options: StatusOptions) =>
+    .action((pool: string | undefined, endpoint: string | undefined, options: StatusOptions) =>
       reporting(async () => {
-        const pools = await new AdminClient(options).pools(pool);
-        if (options.json === true) console.log(JSON.stringify(pools, null, 2));
-        else console.log(pools.map((view) => poolText(view, Date.now())).join("\n\n"));
+        const client = new AdminClient(options);
+        const print = (view: unknown, text: () => string): void =>
+          console.log(options.json === true ? JSON.stringify(view, null, 2) : text());
+        if (pool !== undefined && endpoint !== undefined) {
+          const view = await client.endpoint(pool, endpoint);
+          return print(view, () => endpointText(view, Date.now()));
+        }
+        const pools = await client.pools(pool);
+        print(pools, () => pools.map((view) => poolText(view, Date.now())).join("\n\n"));
       }),
     );
 }
 
 const HEADINGS = ["ENDPOINT", "STATE", "HEALTH", "SINCE", "WEIGHT", "IN FLIGHT", "REQUESTS", "REASON"];
 
-function poolText(
-  { name, algorithm, endpointCount, usable, inFlight, waiting, endpoints }: PoolView,
-  now: number,
-): string {
-  const summary = `${name}  ${algorithm}  ${usable} of ${endpointCount} usable, ${inFlight} in flight, ${waiting} waiting`;
-  return [summary, ...table([HEADINGS, ...endpoints.map((endpoint) => row(endpoint, now))])].join("\n");
+function poolText(view: PoolView, now: number): string {
+  const { name, algorithm, endpointCount, usable, degraded, blockedBy, inFlight, waiting, endpoints } = view;
+  const spared = degraded === 0 ? "" : ` (${degraded} degraded)`;
+  const blocked = blockedBy.length === 0 ? "" : `, blocked: it requires ${blockedBy.join(" and ")}`;
+  const summary = `${name}  ${algorithm}  ${usable} of ${endpointCount} usable${spared}, ${inFlight} in flight, ${waiting} waiting${blocked}`;
+  return [summary, ...columns([HEADINGS, ...endpoints.map((endpoint) => row(endpoint, now))])].join("\n");
 }
 
 function row(endpoint: EndpointView, now: number): string[] {
   const { state, health, since, weight, effectiveWeight, inFlight, requests, reason, tier, drainLeftMs } = endpoint;
+  const { agent, usable } = endpoint;
   const notes = [
     reason,
+    // What stands against it by its agent says so itself.
+    ...(agent !== null && agent.problem !== "" && usable ? [`its agent is not heard: ${agent.problem}`] : []),
     ...(drainLeftMs !== null && drainLeftMs > 0 ? [`${ageText(drainLeftMs)} left`] : []),
     ...(tier > 0 ? [`tier ${tier}`] : []),
     ...(endpoint.origin === "operator" ? ["added while running"] : []),
@@ -47,27 +57,4 @@ function row(endpoint: EndpointView, now: number): string[] {
     String(requests),
     notes.join(", "),
   ];
-}
-
-function table(rows: readonly (readonly string[])[]): string[] {
-  const widths = HEADINGS.map((_, column) => Math.max(...rows.map((cells) => (cells[column] ?? "").length)));
-  return rows.map((cells) => `  ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ")}`.trimEnd());
-}
-
-/** The two largest units: `3d4h`, `5m2s`, `7s`. */
-export function ageText(milliseconds: number): string {
-  const seconds = Math.max(0, Math.round(milliseconds / 1_000));
-  const parts: [number, string][] = [
-    [Math.floor(seconds / 86_400), "d"],
-    [Math.floor(seconds / 3_600) % 24, "h"],
-    [Math.floor(seconds / 60) % 60, "m"],
-    [seconds % 60, "s"],
-  ];
-  const first = parts.findIndex(([count]) => count > 0);
-  if (first < 0) return "0s";
-  return parts
-    .slice(first, first + 2)
-    .filter(([count]) => count > 0)
-    .map(([count, unit]) => `${count}${unit}`)
-    .join("");
 }

@@ -41,6 +41,7 @@ export function checkReferences(config: Config): Finding[] {
   checkTls(config, error, warn);
   for (const [name, pool] of Object.entries(config.pools)) checkPool(pool, ["pools", name], error, warn);
   checkFallbacks(config, error);
+  checkRequired(config, error);
   checkUnusedPools(config, warn);
   if (config.accessLog !== false) {
     const { format } = config.accessLog;
@@ -161,9 +162,16 @@ function checkPool(pool: PoolConfig, path: Path, error: Report, warn: Report): v
     const keyed = Object.entries(algorithms).flatMap(([name, algorithm]) => (algorithm.keyed ? [name] : []));
     warn([...path, "key"], `${pool.balance.algorithm} does not use a key; these do: ${keyed.join(", ")}`);
   }
+  checkHealth(pool, path, error);
   checkWeights(pool, path, warn);
   for (const { severity, key, message } of pool.sessions === undefined ? [] : checkSessions(pool.sessions))
     (severity === "error" ? error : warn)([...path, "sessions", ...(key === "" ? [] : [key])], message);
+}
+
+function checkHealth({ health }: PoolConfig, path: Path, error: Report): void {
+  if (typeof health !== "object" || health.type !== "http") return;
+  if (health.agent !== undefined && health.agentHeader !== undefined)
+    error([...path, "health", "agentHeader"], "is a second agent beside `agent`", "leave out one of the two");
 }
 
 /** Weights of 0 take endpoints out whatever the algorithm; tiers are balanced each by itself. */
@@ -213,10 +221,38 @@ function checkFallbacks({ pools }: Config, error: Report): void {
   }
 }
 
+function checkRequired({ pools }: Config, error: Report): void {
+  for (const [name, { requires }] of Object.entries(pools)) {
+    for (const [index, required] of requires.entries()) {
+      const path = ["pools", name, "requires", index];
+      checkPoolName({ pools }, required, path, error);
+      if (required === name) {
+        error(path, "requires itself");
+        continue;
+      }
+      const way = wayTo(pools, name, required, new Set());
+      if (way !== undefined)
+        error(path, `requires itself in the end: ${[name, ...way].join(", ")}`, "leave out one of them");
+    }
+  }
+}
+
+/** The pools from `from` to `to`, by what each requires; undefined when none leads there. */
+function wayTo(pools: Config["pools"], to: string, from: string, seen: Set<string>): readonly string[] | undefined {
+  if (from === to) return [to];
+  if (seen.has(from)) return undefined;
+  seen.add(from);
+  for (const next of pools[from]?.requires ?? []) {
+    const way = wayTo(pools, to, next, seen);
+    if (way !== undefined) return [from, ...way];
+  }
+  return undefined;
+}
+
 function checkUnusedPools(config: Config, warn: Report): void {
   const used = new Set<string | undefined>([
     ...Object.values(config.listeners).map((listener) => listener.pool),
-    ...Object.values(config.pools).map((pool) => pool.fallback),
+    ...Object.values(config.pools).flatMap((pool) => [pool.fallback, ...pool.requires]),
     ...config.routes.flatMap((route) => [route.pool, ...(route.split?.pools.map((part) => part.pool) ?? [])]),
   ]);
   for (const name of Object.keys(config.pools))

@@ -46,3 +46,25 @@ test("the history is bounded", () => {
   for (let index = 0; index < 100; index++) state.record(pass, thresholds);
   expect(state.history.length).toBe(20);
 });
+
+test("an endpoint that says that it is degraded is believed at once, and so when it says otherwise", () => {
+  const state = new HealthState(0);
+  const spared = { passed: true, degraded: true, reason: "degraded: status 429", latencyMs: 1, atMs: 9 };
+  expect(state.record(spared, thresholds)).toBeTrue();
+  expect([state.status, state.reason]).toEqual(["degraded", "degraded: status 429"]);
+  expect(state.record(spared, thresholds)).toBeFalse();
+  expect(state.record(pass, thresholds)).toBeTrue();
+  expect([state.status, state.reason]).toEqual(["healthy", "degraded no longer"]);
+  expect(state.record({ ...spared, atMs: 11 }, thresholds)).toBeTrue();
+  expect([state.status, state.sinceMs, state.inTransition]).toEqual(["degraded", 11, false]);
+});
+
+test("from degraded it goes down, and from down to degraded, after as many checks as from and to healthy", () => {
+  const state = new HealthState(0);
+  const spared = { passed: true, degraded: true, reason: "degraded: status 429", latencyMs: 1, atMs: 9 };
+  state.record(spared, thresholds);
+  expect([fail, fail, fail].map((result) => state.record(result, thresholds))).toEqual([false, false, true]);
+  expect(state.status).toBe("unhealthy");
+  expect([spared, spared].map((result) => state.record(result, thresholds))).toEqual([false, true]);
+  expect([state.status, state.reason]).toEqual(["degraded", "degraded: status 429"]);
+});

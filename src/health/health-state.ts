@@ -1,13 +1,16 @@
 /**
  * Whether one endpoint is healthy, from the results of its checks: a state machine on values, without timers. A new endpoint
- * is `checking` until one check passes; after that it takes several in a row to change the verdict.
+ * is `checking` until one check passes; after that it takes several in a row to change the verdict. An endpoint that passes
+ * and says of itself that it is degraded is believed at once, both ways.
  */
 
-export type HealthStatus = "checking" | "healthy" | "unhealthy";
+export type HealthStatus = "checking" | "healthy" | "degraded" | "unhealthy";
 
 export interface CheckResult {
   readonly passed: boolean;
-  /** Why it failed; "" when it passed. */
+  /** It passed, but the endpoint is to be spared. */
+  readonly degraded?: boolean;
+  /** Why it failed or is degraded, or what its agent said; else "". */
   readonly reason: string;
   readonly latencyMs: number;
   readonly atMs: number;
@@ -37,10 +40,13 @@ export class HealthState {
   record(result: CheckResult, thresholds: Thresholds): boolean {
     this.history.push(result);
     if (this.history.length > HISTORY) this.history.shift();
-    const agrees = result.passed ? this.status === "healthy" : this.status === "unhealthy";
+    const verdict = !result.passed ? "unhealthy" : result.degraded === true ? "degraded" : "healthy";
+    const agrees = result.passed ? this.isUp : this.status === "unhealthy";
     if (agrees) {
       this.#streak = 0;
-      return false;
+      if (verdict === this.status) return false;
+      this.#become(verdict, verdict === "degraded" ? result.reason : "degraded no longer", result.atMs);
+      return true;
     }
     this.#streak++;
     const needed = result.passed
@@ -50,20 +56,30 @@ export class HealthState {
       : thresholds.unhealthyAfter;
     if (this.status === "checking" && !result.passed) this.reason = result.reason;
     if (this.#streak < needed) return false;
-    this.reason = result.passed
-      ? this.status === "checking"
-        ? "first check passed"
-        : `${checks(this.#streak)} passed`
-      : `${checks(this.#streak)} failed: ${result.reason}`;
-    this.status = result.passed ? "healthy" : "unhealthy";
-    this.sinceMs = result.atMs;
+    const passed = this.status === "checking" ? "first check passed" : `${checks(this.#streak)} passed`;
+    const reason = {
+      healthy: passed,
+      degraded: result.reason,
+      unhealthy: `${checks(this.#streak)} failed: ${result.reason}`,
+    };
+    this.#become(verdict, reason[verdict], result.atMs);
     this.#streak = 0;
     return true;
+  }
+
+  get isUp(): boolean {
+    return this.status === "healthy" || this.status === "degraded";
   }
 
   /** New, or with results that contradict the status: worth looking again soon. */
   get inTransition(): boolean {
     return this.status === "checking" || this.#streak > 0;
+  }
+
+  #become(status: HealthStatus, reason: string, atMs: number): void {
+    this.status = status;
+    this.reason = reason;
+    this.sinceMs = atMs;
   }
 }
 

@@ -1,18 +1,20 @@
 /**
  * Checks all endpoints, each on its own clock, and says when one may be used and when not. What it knows of an endpoint is
- * kept by pool and address, over reloads too, as long as the way it is checked stays the same.
+ * kept by pool and address, over reloads too, as long as the way it is checked stays the same; what its agent has said holds
+ * for as long as there is an agent.
  */
 import type { Clock, Timer, Timers } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
+import { AgentState, type AgentView, describeAgent } from "./agent-state.ts";
+import type { AgentWord } from "./agent-word.ts";
 import { type CheckResult, HealthState, type HealthStatus } from "./health-state.ts";
-import type { ProbeContext, ProbeResult, ProbeTarget, ProbeWay } from "./probes/definition.ts";
+import { ProbeTurns } from "./probe-turns.ts";
+import type { ProbeAnswer, ProbeContext, ProbeResult, ProbeTarget, ProbeWay } from "./probes/definition.ts";
 import { probeEndpoint } from "./probes/registry.ts";
-import type { HealthConfig } from "./schema.ts";
+import { type AgentQuestion, type HealthConfig, hasAgent } from "./schema.ts";
 
 type ActiveCheck = Exclude<HealthConfig, false>;
 
-/** Checks under way at the same time; more wait their turn. */
-const MAX_PROBES = 64;
 const JITTER = 0.1;
 
 export interface CheckedEndpoint {
@@ -30,11 +32,20 @@ export interface HealthChange {
   readonly reason: string;
 }
 
+/** An agent says something else than before, or cannot be heard any more. */
+export interface AgentChange {
+  readonly pool: string;
+  readonly id: string;
+  readonly agent: AgentView;
+}
+
 export interface EndpointHealth extends HealthChange {
   readonly sinceMs: number;
   readonly lastLatencyMs: number;
   /** Its last checks, the oldest first. */
   readonly history: readonly CheckResult[];
+  /** Undefined when it has none. */
+  readonly agent: AgentView | undefined;
 }
 
 export interface HealthMonitorOptions {
@@ -44,8 +55,13 @@ export interface HealthMonitorOptions {
   /** PATH for commands. */
   readonly path: string;
   readonly onChange: (change: HealthChange) => void;
+  readonly onAgent?: (change: AgentChange) => void;
   /** Stands in for the real probes in tests. */
-  readonly probe?: (target: ProbeTarget, config: ActiveCheck, context: ProbeContext) => Promise<ProbeResult>;
+  readonly probe?: (
+    target: ProbeTarget,
+    config: ActiveCheck | AgentQuestion,
+    context: ProbeContext,
+  ) => Promise<ProbeResult>;
 }
 
 interface Checked {
@@ -54,15 +70,18 @@ interface Checked {
   readonly config: ActiveCheck;
   readonly way: ProbeWay;
   readonly state: HealthState;
+  readonly agent: AgentState | undefined;
+  /** What was told of it last. */
+  told: HealthStatus;
   timer: Timer | undefined;
+  agentTimer: Timer | undefined;
   gone: boolean;
 }
 
 export class HealthMonitor {
   readonly #options: HealthMonitorOptions;
   readonly #pools = new Map<string, { configText: string; checked: Map<string, Checked> }>();
-  readonly #waiting: Checked[] = [];
-  #running = 0;
+  readonly #turns = new ProbeTurns();
 
   constructor(options: HealthMonitorOptions) {
     this.#options = options;
@@ -81,7 +100,10 @@ export class HealthMonitor {
       const known = kept.get(endpoint.id);
       kept.delete(endpoint.id);
       if (config === false) this.#options.onChange({ pool, id: endpoint.id, status: "healthy", reason: "not checked" });
-      else checked.set(endpoint.id, known ?? this.#begin(pool, endpoint, config, way));
+      else {
+        const agent = hasAgent(config) ? before?.checked.get(endpoint.id)?.agent : undefined;
+        checked.set(endpoint.id, known ?? this.#begin(pool, endpoint, config, way, agent));
+      }
     }
     for (const gone of kept.values()) this.#forget(gone);
   }
@@ -95,8 +117,9 @@ export class HealthMonitor {
   status(pool: string, id: string): EndpointHealth | undefined {
     const checked = this.#pools.get(pool)?.checked.get(id);
     if (checked === undefined) return undefined;
-    const { status, reason, sinceMs, history } = checked.state;
-    return { pool, id, status, reason, sinceMs, lastLatencyMs: history.at(-1)?.latencyMs ?? -1, history };
+    const { agent, state } = checked;
+    const { history } = state;
+    return { pool, id, ...verdictOf(checked), lastLatencyMs: history.at(-1)?.latencyMs ?? -1, history, agent };
   }
 
   /** When its last check passed; undefined when that one failed, or there was none. */
@@ -107,53 +130,137 @@ export class HealthMonitor {
 
   close(): void {
     for (const pool of [...this.#pools.keys()]) this.removePool(pool);
-    this.#waiting.length = 0;
+    this.#turns.clear();
   }
 
-  #begin(pool: string, endpoint: CheckedEndpoint, config: ActiveCheck, way: ProbeWay): Checked {
-    const state = new HealthState(this.#options.clock.now());
-    const checked: Checked = { pool, endpoint, config, way, state, timer: undefined, gone: false };
+  #begin(
+    pool: string,
+    endpoint: CheckedEndpoint,
+    config: ActiveCheck,
+    way: ProbeWay,
+    known: AgentState | undefined,
+  ): Checked {
+    const now = this.#options.clock.now();
+    const checked: Checked = {
+      pool,
+      endpoint,
+      config,
+      way,
+      state: new HealthState(now),
+      agent: known ?? (hasAgent(config) ? new AgentState(now) : undefined),
+      told: "checking",
+      timer: undefined,
+      agentTimer: undefined,
+      gone: false,
+    };
     this.#check(checked);
+    if (config.type !== "agent" && config.agent !== undefined) this.#ask(checked);
     return checked;
   }
 
   #forget(checked: Checked): void {
     checked.gone = true;
     checked.timer?.stop();
+    checked.agentTimer?.stop();
     checked.timer = undefined;
+    checked.agentTimer = undefined;
   }
 
   #check(checked: Checked): void {
     checked.timer = undefined;
-    if (this.#running >= MAX_PROBES) {
-      this.#waiting.push(checked);
-      return;
-    }
-    this.#running++;
-    void this.#probe(checked).finally(() => {
-      this.#running--;
-      let next = this.#waiting.shift();
-      while (next?.gone === true) next = this.#waiting.shift();
-      if (next !== undefined) this.#check(next);
-    });
+    this.#turns.take({ isGone: () => checked.gone, run: () => this.#probe(checked) });
   }
 
   async #probe(checked: Checked): Promise<void> {
-    const { clock, timers, path, probe = probeEndpoint, onChange } = this.#options;
-    const { pool, endpoint, config, way, state } = checked;
+    const { clock, timers } = this.#options;
+    const { config, way, state } = checked;
     const startedMs = clock.now();
+    const tls = "tls" in config && config.tls === false ? undefined : way.tls;
+    const answer = await this.#answerTo(checked, config, config.port, tls);
+    if (checked.gone) return;
+    state.record(resultOf(answer, startedMs, clock.now()), config);
+    if (answer.word !== undefined) this.#heard(checked, answer.word);
+    else if (config.type === "agent") this.#lost(checked, answer.failed ?? "");
+    this.#tell(checked);
+    const interval = state.inTransition ? Math.min(config.transitionInterval, config.interval) : config.interval;
+    // While it still gets requests, it is looked at as soon as usual, whatever it asks for.
+    const pauseMs = state.status === "unhealthy" ? (answer.retryAfterMs ?? 0) : 0;
+    checked.timer = timers.after(Math.max(pauseMs, this.#varied(interval)), () => this.#check(checked));
+  }
+
+  /** Asks the agent beside the check. */
+  #ask(checked: Checked): void {
+    checked.agentTimer = undefined;
+    this.#turns.take({ isGone: () => checked.gone, run: () => this.#askNow(checked) });
+  }
+
+  async #askNow(checked: Checked): Promise<void> {
+    const { config } = checked;
+    if (config.type === "agent" || config.agent === undefined) return;
+    const { port, interval, send, timeout } = config.agent;
+    const answer = await this.#answerTo(checked, { type: "agent", send, timeout }, port, undefined);
+    if (checked.gone) return;
+    if (answer.word !== undefined) this.#heard(checked, answer.word);
+    else this.#lost(checked, answer.failed ?? "");
+    this.#tell(checked);
+    checked.agentTimer = this.#options.timers.after(this.#varied(interval), () => this.#ask(checked));
+  }
+
+  async #answerTo(
+    { pool, endpoint, way }: Checked,
+    config: ActiveCheck | AgentQuestion,
+    port: number | undefined,
+    tls: ProbeWay["tls"],
+  ): Promise<ProbeAnswer> {
+    const { timers, path, probe = probeEndpoint } = this.#options;
     const { host, name } = endpoint;
     // A port of its own is for checks alone: nobody speaks the PROXY protocol there.
-    const preface = config.port === undefined ? way.preface : undefined;
-    const tls = "tls" in config && config.tls === false ? undefined : way.tls;
-    const target = { ...way, pool, host, name, port: config.port ?? endpoint.port, preface, tls };
-    const reason = await probe(target, config, { timers, path });
-    if (checked.gone) return;
-    const now = clock.now();
-    const result = { passed: reason === undefined, reason: reason ?? "", latencyMs: now - startedMs, atMs: now };
-    if (state.record(result, config)) onChange({ pool, id: endpoint.id, status: state.status, reason: state.reason });
-    const interval = state.inTransition ? Math.min(config.transitionInterval, config.interval) : config.interval;
-    const jitter = 1 + JITTER * (2 * this.#options.random.next() - 1);
-    checked.timer = timers.after(interval * jitter, () => this.#check(checked));
+    const preface = port === undefined ? way.preface : undefined;
+    const target = { ...way, pool, host, name, port: port ?? endpoint.port, preface, tls };
+    const result = await probe(target, config, { timers, path });
+    return typeof result === "object" ? result : { failed: result };
   }
+
+  #heard(checked: Checked, word: AgentWord): void {
+    const { agent } = checked;
+    if (agent?.hear(word, this.#options.clock.now()) === true) this.#tellAgent(checked, agent);
+  }
+
+  #lost(checked: Checked, problem: string): void {
+    const { agent } = checked;
+    if (agent?.lose(problem) === true) this.#tellAgent(checked, agent);
+  }
+
+  #tellAgent({ pool, endpoint }: Checked, agent: AgentView): void {
+    this.#options.onAgent?.({ pool, id: endpoint.id, agent });
+  }
+
+  #tell(checked: Checked): void {
+    const { status, reason } = verdictOf(checked);
+    if (status === checked.told) return;
+    checked.told = status;
+    this.#options.onChange({ pool: checked.pool, id: checked.endpoint.id, status, reason });
+  }
+
+  #varied(ms: number): number {
+    return ms * (1 + JITTER * (2 * this.#options.random.next() - 1));
+  }
+}
+
+/** What checks say; unless the agent says that it is down, or may be about to say that it wants to be left alone. */
+function verdictOf({ config, state, agent }: Checked): { status: HealthStatus; reason: string; sinceMs: number } {
+  const { status, reason, sinceMs } = state;
+  if (agent === undefined || !state.isUp) return { status, reason, sinceMs };
+  const isAsked = agent.heardMs !== undefined || agent.problem !== "";
+  if (!isAsked && config.type !== "agent" && config.agent !== undefined)
+    return { status: "checking", reason: "its agent has not answered yet", sinceMs };
+  if (agent.isUp) return { status, reason, sinceMs };
+  return { status: "unhealthy", reason: `its agent ${describeAgent(agent)}`, sinceMs: agent.sinceMs };
+}
+
+function resultOf({ failed, degraded, word }: ProbeAnswer, startedMs: number, atMs: number): CheckResult {
+  const said = word === undefined ? "" : `its agent says ${word.text}${word.reason === "" ? "" : `: ${word.reason}`}`;
+  const reason = failed ?? degraded ?? said;
+  const passed = failed === undefined;
+  return { passed, degraded: degraded !== undefined, reason, latencyMs: atMs - startedMs, atMs };
 }

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { FakeClock } from "../base/fake-clock.ts";
 import { failedAssertion } from "./json-assertions.ts";
+import type { ProbeResult } from "./probes/definition.ts";
 import { probeEndpoint } from "./probes/registry.ts";
 import { healthSchema } from "./schema.ts";
 
@@ -25,7 +26,7 @@ function answers(pieces: readonly string[], closes = false): number {
   return listening.port;
 }
 
-async function probe(port: number, written: Written, clock = new FakeClock()): Promise<string | undefined> {
+async function probe(port: number, written: Written, clock = new FakeClock()): Promise<ProbeResult> {
   const config = healthSchema.parse(written);
   if (config === false) throw new Error("expected a check");
   return probeEndpoint({ pool: "app", host: "127.0.0.1", name: "127.0.0.1", port }, config, {
@@ -167,6 +168,94 @@ describe("http", () => {
     expect(request).toStartWith("HEAD /ready?x=1 HTTP/1.1\r\nhost: app.internal\r\n");
     expect(request).toContain("x-check: 1\r\n");
   });
+});
+
+describe("http that says more than passed or failed", () => {
+  const answer = (status: number, headers = "") => [`HTTP/1.1 ${status} X\r\n${headers}Content-Length: 0\r\n\r\n`];
+  const spared = { degradedStatus: [429, "503"] };
+  test("a status that says degraded passes, whatever else is asked for", async () => {
+    expect(await probe(answers(answer(429)), { ...spared, body: "x" })).toEqual({ degraded: "degraded: status 429" });
+    expect(await probe(answers(answer(503, "Retry-After: 9\r\n")), spared)).toEqual({
+      degraded: "degraded: status 503",
+    });
+    expect(await probe(answers(answer(200)), spared)).toBeUndefined();
+    expect(await probe(answers(answer(500)), spared)).toBe("status 500");
+    expect(await probe(answers(answer(200)), { degradedStatus: "2xx" })).toEqual({ degraded: "degraded: status 200" });
+  });
+  test("Retry-After counts in an answer that fails", async () => {
+    expect(await probe(answers(answer(503, "Retry-After: 30\r\n")), {})).toEqual({
+      failed: "status 503, not to be asked again for 30s",
+      retryAfterMs: 30_000,
+    });
+    expect(await probe(answers(answer(503, "Retry-After: soon\r\n")), {})).toBe("status 503");
+    expect(await probe(answers(answer(200, "Retry-After: 30\r\n")), {})).toBeUndefined();
+  });
+  test("a header may say what an agent says, in answers that fail too", async () => {
+    const said = "x-health-AGENT: drain 50%#too warm\r\n";
+    const word = { text: "drain 50%", reason: "too warm", state: "drain", weightPercent: 50, isUp: undefined };
+    const written = { agentHeader: "X-Health-Agent" };
+    expect(await probe(answers(answer(200, said)), written)).toEqual({ word } as never);
+    expect(await probe(answers(answer(500, said)), written)).toEqual({ failed: "status 500", word } as never);
+    expect(await probe(answers(answer(200)), written)).toBeUndefined();
+    expect(await probe(answers(answer(200, said)), {})).toBeUndefined();
+    expect(await probe(answers(answer(200, "X-Health-Agent: nonsense\r\n")), written)).toStartWith(
+      'x-health-agent: the agent says "nonsense": expected ready, drain',
+    );
+  });
+});
+
+describe("agent", () => {
+  const written = { type: "agent" } as const;
+  const says = async (pieces: readonly string[], closes = false): Promise<ProbeResult> =>
+    probe(answersAtOnce(pieces, closes), written);
+
+  /** Speaks first, as agents do. */
+  function answersAtOnce(pieces: readonly string[], closes: boolean): number {
+    const listening = Bun.listen({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: {
+        open(socket) {
+          for (const piece of pieces) socket.write(piece);
+          if (closes) socket.end();
+        },
+        data() {},
+      },
+    });
+    server = listening;
+    return listening.port;
+  }
+
+  test("one line, in pieces, with whatever comes behind it", async () => {
+    const word = { text: "up 50%", reason: "", state: undefined, weightPercent: 50, isUp: true };
+    expect(await says(["up 5", "0%\r\nmore\n"])).toEqual({ word });
+    expect(await says(["up 50%\n"])).toEqual({ word });
+  });
+  test("the end of the connection ends the line", async () =>
+    expect(await says(["ready"], true)).toMatchObject({ word: { state: "ready" } }));
+  test("what it is sent", async () => {
+    const port = answers(["drain\n"]);
+    expect(await probe(port, { ...written, send: "state?\n" })).toMatchObject({ word: { state: "drain" } });
+  });
+  test("it closes without a word", async () =>
+    expect(await says([], true)).toBe("the agent closed the connection without a word"));
+  test("an empty line", async () => expect(await says(["\n"])).toBe("the agent's answer says nothing"));
+  test("garbage", async () =>
+    expect(await says(["HTTP/1.1 400\r\n"])).toStartWith('the agent says "HTTP/1.1": expected'));
+  test("bytes that are no text", async () =>
+    expect(await says(["\u0000\u0001\u0002"])).toBe("the agent's answer says nothing"));
+  test("a megabyte without an end", async () =>
+    expect(await says(["x".repeat(1_048_576)])).toBe("the agent's line is longer than 1024 bytes"));
+  test("nobody there", async () => expect(await probe(1, written)).toBe("connecting to 127.0.0.1:1 failed"));
+  for (const pieces of [[], ["up 50"]])
+    test(`hangs after ${pieces.length} pieces`, async () => {
+      const clock = new FakeClock();
+      const result = probe(answersAtOnce(pieces, false), { ...written, timeout: "1s" }, clock);
+      await Bun.sleep(50);
+      clock.advance(1_000);
+      expect(await result).toBe("no answer in time");
+      expect(clock.waiting).toBe(0);
+    });
 });
 
 describe("tcp", () => {

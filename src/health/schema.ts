@@ -1,6 +1,7 @@
 /** Active health checks, done once by the supervisor for all workers. */
 import { z } from "zod";
 import { duration, headerName, headerValue, oneOrMany } from "../base/schema.ts";
+import { flapDampingSchema } from "./flap-schema.ts";
 
 /** `200`, `"2xx"` or `"200-299"`; becomes an inclusive range. */
 const statusRange = z.union([z.int().min(100).max(599), z.string()]).transform((value, context) => {
@@ -29,6 +30,28 @@ const timing = {
     .default(2)
     .describe("Passed checks in a row that bring it back. A new endpoint needs one."),
   port: z.int().min(1).max(65_535).optional().describe("Check this port instead of the endpoint's own."),
+  flapDamping: flapDampingSchema,
+};
+
+const agentText = z
+  .string()
+  .max(1_024)
+  .optional()
+  .describe("Text to send to the agent once connected (`\\n` as written in the file); nothing when not set.");
+
+/** An agent that is asked besides. */
+const beside = {
+  agent: z
+    .strictObject({
+      port: z.int().min(1).max(65_535).describe("Where the agent listens, on the endpoint's address."),
+      interval: duration({ min: 100 }).prefault("2s").describe("Time between questions to one agent; varied by 10%."),
+      timeout: duration({ min: 10 }).prefault("2s").describe("An agent that takes longer was not heard."),
+      send: agentText,
+    })
+    .optional()
+    .describe(
+      "Asks an agent beside the check, by TCP in clear text: it answers with one line of `ready`, `drain`, `maint`, `up`, `down`, `fail`, `stopped` and a weight such as `50%`.",
+    ),
 };
 
 const socket = {
@@ -41,6 +64,7 @@ const socket = {
 const http = z.strictObject({
   type: z.literal("http").default("http"),
   ...timing,
+  ...beside,
   ...socket,
   path: z
     .string()
@@ -53,6 +77,15 @@ const http = z.strictObject({
   status: oneOrMany(statusRange)
     .prefault(["2xx", "3xx"])
     .describe("Statuses that pass: `200`, `2xx`, `200-299`, or a list."),
+  degradedStatus: oneOrMany(statusRange)
+    .default([])
+    .describe(
+      "Statuses by which an endpoint says that it is degraded: it gets requests only when the healthy ones do not suffice. These go before `status`, and their answers are not looked into.",
+    ),
+  agentHeader: headerName
+    .toLowerCase()
+    .optional()
+    .describe("A header of the answer in which the endpoint may say what an agent says, such as `drain 50%`."),
   body: z.string().min(1).optional().describe("Text that the answer must contain."),
   json: z
     .record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()]))
@@ -65,6 +98,7 @@ const http = z.strictObject({
 const tcp = z.strictObject({
   type: z.literal("tcp"),
   ...timing,
+  ...beside,
   ...socket,
   send: z.string().optional().describe("Text to send once connected (`\\r\\n` as written in the file)."),
   expect: z
@@ -88,6 +122,7 @@ const datagram = z.union([
 const udp = z.strictObject({
   type: z.literal("udp"),
   ...timing,
+  ...beside,
   send: datagram.default("").describe("The datagram to send: text, or `{ hex: ... }`; an empty one when not set."),
   expect: datagram
     .optional()
@@ -99,6 +134,7 @@ const udp = z.strictObject({
 const grpc = z.strictObject({
   type: z.literal("grpc"),
   ...timing,
+  ...beside,
   ...socket,
   service: z
     .string()
@@ -111,6 +147,7 @@ const grpc = z.strictObject({
 const command = z.strictObject({
   type: z.literal("command"),
   ...timing,
+  ...beside,
   command: z
     .array(z.string())
     .min(1)
@@ -119,8 +156,14 @@ const command = z.strictObject({
     ),
 });
 
+const agent = z.strictObject({
+  type: z.literal("agent"),
+  ...timing,
+  send: agentText,
+});
+
 export const healthSchema = z
-  .union([z.literal(false), http, tcp, udp, grpc, command])
+  .union([z.literal(false), http, tcp, udp, grpc, command, agent])
   .describe("Active health check; `false` turns it off and every endpoint counts as healthy.");
 
 export type HealthConfig = z.output<typeof healthSchema>;
@@ -129,3 +172,19 @@ export type TcpCheck = z.output<typeof tcp>;
 export type UdpCheck = z.output<typeof udp>;
 export type GrpcCheck = z.output<typeof grpc>;
 export type CommandCheck = z.output<typeof command>;
+export type AgentCheck = z.output<typeof agent>;
+
+/** What it takes to ask an agent, be it the check itself or beside it. */
+export type AgentQuestion = Pick<AgentCheck, "type" | "send" | "timeout">;
+
+/** Endpoints may say that they are degraded. */
+export function canDegrade(config: HealthConfig | undefined): boolean {
+  return typeof config === "object" && config.type === "http" && config.degradedStatus.length > 0;
+}
+
+/** Endpoints may say what share of their weight they want. */
+export function hasAgent(config: HealthConfig | undefined): boolean {
+  if (typeof config !== "object") return false;
+  if (config.type === "agent") return true;
+  return config.agent !== undefined || (config.type === "http" && config.agentHeader !== undefined);
+}

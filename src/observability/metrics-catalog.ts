@@ -104,7 +104,7 @@ export const METRICS = {
   evenkeel_endpoint_eligible: {
     type: "gauge",
     labels: ["pool", "endpoint"],
-    help: "1 when the endpoint may be picked.",
+    help: "1 when the endpoint may be picked, be it degraded.",
   },
   evenkeel_endpoint_weight: { type: "gauge", labels: ["pool", "endpoint"], help: "Weight as it is set." },
   evenkeel_endpoint_admin_state: {
@@ -147,6 +147,26 @@ export const METRICS = {
     labels: ["pool", "endpoint"],
     help: "1 while outlier detection keeps the endpoint out.",
   },
+  evenkeel_endpoint_degraded: {
+    type: "gauge",
+    labels: ["pool", "endpoint"],
+    help: "1 while the endpoint is picked only when the healthy ones do not suffice.",
+  },
+  evenkeel_endpoint_held: {
+    type: "gauge",
+    labels: ["pool", "endpoint"],
+    help: "1 while the endpoint is held back for going up and down.",
+  },
+  evenkeel_endpoint_agent_heard: {
+    type: "gauge",
+    labels: ["pool", "endpoint"],
+    help: "1 when its agent was heard and understood the last time.",
+  },
+  evenkeel_endpoint_agent_weight_percent: {
+    type: "gauge",
+    labels: ["pool", "endpoint"],
+    help: "What its agent wants of its weight.",
+  },
   evenkeel_endpoint_ejections_total: {
     type: "counter",
     labels: ["pool", "reason"],
@@ -161,6 +181,11 @@ export const METRICS = {
     type: "gauge",
     labels: ["pool", "endpoint", "state"],
     help: "1 for the state of a circuit: closed, open or half-open; without an endpoint for the pool's own.",
+  },
+  evenkeel_pool_blocked: {
+    type: "gauge",
+    labels: ["pool"],
+    help: "1 while a pool that it requires has no usable endpoint.",
   },
   evenkeel_pool_panic: {
     type: "gauge",

@@ -22,6 +22,8 @@ export interface MetricsInput {
   readonly ejections: readonly { readonly pool: string; readonly reason: string; readonly count: number }[];
   /** Pools that can panic. */
   readonly panics: readonly { readonly pool: string; readonly panics: boolean }[];
+  /** Pools that require others. */
+  readonly blocked: readonly { readonly pool: string; readonly isBlocked: boolean }[];
   /** State of the circuits of pools that have one. */
   readonly circuits: Readonly<Record<string, string>>;
   readonly version: string;
@@ -50,11 +52,16 @@ export interface EndpointMetrics {
   readonly eligible: boolean;
   readonly weight: number;
   readonly ejected: boolean;
+  readonly degraded: boolean;
+  /** Held back for going up and down. */
+  readonly held: boolean;
+  /** Undefined when it has none; `weightPercent` is what it wants of its weight. */
+  readonly agent: { readonly isHeard: boolean; readonly weightPercent: number } | undefined;
   /** Undefined when it has none. */
   readonly circuit: string | undefined;
 }
 
-const STATES = ["checking", "healthy", "unhealthy"] as const;
+const STATES = ["checking", "healthy", "degraded", "unhealthy"] as const;
 const ADMIN_STATES = ["ready", "drain", "maintenance"] as const;
 const CIRCUIT_STATES = ["closed", "open", "half-open"] as const;
 const CLASSES = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"] as const;
@@ -67,6 +74,7 @@ export function renderMetrics(input: MetricsInput): string {
   renderRoutes(page, input);
   renderPools(page, input);
   renderEndpoints(page, input);
+  renderReasons(page, input);
   renderPolicies(page, input);
   REASONS.forEach((reason, row) => {
     const count = input.table.read("reason", row, 0);
@@ -180,9 +188,21 @@ function renderEndpoints(page: Page, { table, endpoints }: MetricsInput): void {
   }
 }
 
+/** What stands against endpoints beside the verdict of their checks. */
+function renderReasons(page: Page, { endpoints, blocked }: MetricsInput): void {
+  for (const { pool, id, ejected, degraded, held, agent } of endpoints) {
+    const labels = { pool, endpoint: id };
+    page.sample("evenkeel_endpoint_ejected", labels, ejected ? 1 : 0);
+    page.sample("evenkeel_endpoint_degraded", labels, degraded ? 1 : 0);
+    page.sample("evenkeel_endpoint_held", labels, held ? 1 : 0);
+    if (agent === undefined) continue;
+    page.sample("evenkeel_endpoint_agent_heard", labels, agent.isHeard ? 1 : 0);
+    page.sample("evenkeel_endpoint_agent_weight_percent", labels, agent.weightPercent);
+  }
+  for (const { pool, isBlocked } of blocked) page.sample("evenkeel_pool_blocked", { pool }, isBlocked ? 1 : 0);
+}
+
 function renderPolicies(page: Page, { table, pools, endpoints, ejections, circuits, panics }: MetricsInput): void {
-  for (const { pool, id, ejected } of endpoints)
-    page.sample("evenkeel_endpoint_ejected", { pool, endpoint: id }, ejected ? 1 : 0);
   for (const { pool, reason, count } of ejections)
     page.sample("evenkeel_endpoint_ejections_total", { pool, reason }, count);
   for (const { pool, panics: now } of panics) page.sample("evenkeel_pool_panic", { pool }, now ? 1 : 0);

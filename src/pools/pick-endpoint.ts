@@ -2,6 +2,7 @@ import type { ErrorCode } from "../base/errors.ts";
 import { type Admission, PASSED, REFUSED } from "../resilience/circuit-breaker.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { PoolView } from "./pool.ts";
+import { DegradedEndpoint } from "./stand-in.ts";
 
 /** Two workers may meet at an endpoint's last place; the one that comes second looks again this many times. */
 const MAX_COLLISIONS = 3;
@@ -22,7 +23,7 @@ export function pickEndpoint(
     // A place on it becomes free: better to wait than to lose the session.
     if (preferred.fullForSessions) return undefined;
   }
-  const { tiers, plan } = view;
+  const { tiers, degraded, plan } = view;
   const planned = plan?.pick(key, tried);
   // Whatever tier it fell to, another is better than none.
   if (planned?.acquire() === true) return planned;
@@ -33,10 +34,27 @@ export function pickEndpoint(
       if (endpoint.acquire()) return endpoint;
     }
   }
+  return degraded === undefined ? undefined : pickDegraded(view, key, tried);
+}
+
+/** No tier has a healthy endpoint to offer. */
+function pickDegraded(
+  { degraded = [] }: PoolView,
+  key: number,
+  tried: readonly Endpoint[] | undefined,
+): Endpoint | undefined {
+  const passedOver = tried?.map((endpoint) => DegradedEndpoint.of(endpoint));
+  for (const balancer of degraded) {
+    for (let collisions = 0; collisions < MAX_COLLISIONS; collisions++) {
+      const endpoint = balancer.pick(key, passedOver)?.endpoint;
+      if (endpoint === undefined) break;
+      if (endpoint.acquire()) return endpoint;
+    }
+  }
   return undefined;
 }
 
-/** Whether some healthy endpoint is only waiting for one of its exchanges to end. */
+/** Whether some usable endpoint is only waiting for one of its exchanges to end. */
 export function hasFullEndpoint(view: PoolView): boolean {
   return view.endpoints.some((endpoint) => endpoint.full);
 }
@@ -80,6 +98,11 @@ function admit(view: PoolView, endpoint: Endpoint, nowMs: number): PickedEndpoin
 
 /** Why nothing was picked although nothing is full: an endpoint that could take it can only be kept back by its circuit. */
 export function reasonForNone({ hasCircuits, endpoints }: PoolView): ErrorCode {
-  const isKeptBack = hasCircuits && endpoints.some(({ eligible, weight }) => eligible && weight > 0);
+  if (endpoints.some(({ blocked }) => blocked)) return "E_REQUIRED_POOL";
+  const isKeptBack = hasCircuits && endpoints.some(couldTakeIt);
   return isKeptBack ? "E_CIRCUIT_OPEN" : "E_NO_ENDPOINT";
+}
+
+function couldTakeIt({ eligible, eligibleDegraded, weight }: Endpoint): boolean {
+  return (eligible || eligibleDegraded) && weight > 0;
 }

@@ -6,6 +6,7 @@ import type { EndpointGuard } from "./endpoint-guard.ts";
 import type { KeyConfig } from "./key-schema.ts";
 import type { PoolGate } from "./pool-gate.ts";
 import type { PoolRetry } from "./pool-retry.ts";
+import type { DegradedEndpoint } from "./stand-in.ts";
 import type { TierPlan } from "./tier-plan.ts";
 import type { WaitQueue } from "./wait-queue.ts";
 
@@ -14,6 +15,8 @@ export interface PoolView {
   readonly endpoints: readonly Endpoint[];
   /** One balancer per tier, the preferred tier first. */
   readonly tiers: readonly Balancer<Endpoint>[];
+  /** The same over the degraded endpoints of each tier; undefined where endpoints cannot be degraded. */
+  readonly degraded: readonly Balancer<DegradedEndpoint>[] | undefined;
   /** The balancer that watches this endpoint's answers, when its algorithm wants to know. */
   readonly observers: ReadonlyMap<Endpoint, Balancer<Endpoint>> | undefined;
   /** Who watches each endpoint, where the pool wants that. */
@@ -53,6 +56,7 @@ export interface SorryAnswer {
 export const EMPTY_VIEW: PoolView = {
   endpoints: [],
   tiers: [],
+  degraded: undefined,
   observers: undefined,
   guards: undefined,
   hasCircuits: false,

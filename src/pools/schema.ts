@@ -39,6 +39,13 @@ export const poolSchema = z.strictObject({
     .describe(
       "Active health check; `false` turns it off and every endpoint counts as healthy. When not set, endpoints are connected to by TCP, or sent an empty datagram if only UDP listeners use the pool.",
     ),
+  requires: z
+    .array(z.string())
+    .max(64)
+    .default([])
+    .describe(
+      "Other pools without which this one is of no use: while one of them has no usable endpoint, nothing is sent to this pool.",
+    ),
   connections: connectionsSchema.prefault({}),
   queue: queueSchema.prefault({}),
   retry: retrySchema.prefault({}),

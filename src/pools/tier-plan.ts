@@ -10,10 +10,11 @@ import {
   type DegradationOptions,
   planTraffic,
   type Share,
+  type TierHealth,
   type TrafficPlan,
 } from "../resilience/degradation.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
-import { AnywayEndpoint } from "./anyway-endpoint.ts";
+import { AnywayEndpoint, DegradedEndpoint } from "./stand-in.ts";
 
 /** Health changes seldom; asking every endpoint for every request would cost more than being this late. */
 const KEEP_MS = 100;
@@ -26,21 +27,17 @@ export interface PlanOptions extends DegradationOptions {
 export interface PlannedTier {
   readonly members: readonly Endpoint[];
   readonly balancer: Balancer<Endpoint>;
+  /** Over the degraded ones; undefined where endpoints cannot be degraded. */
+  readonly degraded: Balancer<DegradedEndpoint> | undefined;
   /** Over all members, well or not. */
   readonly anyway: Balancer<AnywayEndpoint>;
 }
 
-/** What a tier has, for its plan: endpoints without weight are not there. */
-export function planFor(
-  tiers: readonly { readonly total: number; readonly healthy: number }[],
-  options: PlanOptions,
-): TrafficPlan {
-  const isEmpty = tiers.every(({ healthy }) => healthy === 0);
+/** Endpoints without weight, and those of a pool that must not be used, are not to be counted in. */
+export function planFor(tiers: readonly TierHealth[], options: PlanOptions): TrafficPlan {
+  const isEmpty = tiers.every(({ healthy, degraded }) => healthy + degraded === 0);
   const panicPercent = !isEmpty ? options.panicPercent : options.failOpen ? Math.max(1, options.panicPercent) : 0;
-  return planTraffic(
-    tiers.map((tier) => ({ ...tier, degraded: 0 })),
-    { ...options, panicPercent },
-  );
+  return planTraffic(tiers, { ...options, panicPercent });
 }
 
 export class TierPlan {
@@ -80,12 +77,25 @@ export class TierPlan {
     chooseShare(this.#plan, draw, this.#share);
     const tier = this.#tiers[this.#share.tier];
     if (tier === undefined) return undefined;
-    if (this.#share.endpoints !== "all") return tier.balancer.pick(key, tried);
-    const passedOver =
-      tried && tier.members.flatMap((member) => (tried.includes(member) ? [AnywayEndpoint.of(member)] : []));
+    if (this.#share.endpoints === "healthy") return tier.balancer.pick(key, tried);
+    const triedOfTier = tried?.filter((endpoint) => tier.members.includes(endpoint));
+    if (this.#share.endpoints === "degraded")
+      return tier.degraded?.pick(
+        key,
+        triedOfTier?.map((endpoint) => DegradedEndpoint.of(endpoint)),
+      )?.endpoint;
+    const passedOver = triedOfTier?.map((endpoint) => AnywayEndpoint.of(endpoint));
     const picked = tier.anyway.pick(key, passedOver)?.endpoint;
     if (picked !== undefined) this.#onPanic();
     return picked;
+  }
+
+  /** Weights have changed: what was built from them is built anew. */
+  weightsChanged(): void {
+    for (const { members, anyway } of this.#tiers) {
+      const [first] = members;
+      if (first !== undefined) anyway.onWeightChanged?.(AnywayEndpoint.of(first));
+    }
   }
 
   #makePlan(nowMs: number): void {
@@ -97,13 +107,15 @@ export class TierPlan {
   }
 }
 
-function healthOf(members: readonly Endpoint[]): { total: number; healthy: number } {
+function healthOf(members: readonly Endpoint[]): TierHealth {
   let total = 0;
   let healthy = 0;
+  let degraded = 0;
   for (const member of members) {
-    if (member.weight === 0) continue;
+    if (member.weight === 0 || member.blocked) continue;
     total++;
     if (member.available) healthy++;
+    else if (member.degraded) degraded++;
   }
-  return { total, healthy };
+  return { total, healthy, degraded };
 }

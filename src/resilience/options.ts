@@ -3,7 +3,6 @@ import type { AdaptiveConcurrencyOptions } from "./adaptive-concurrency.ts";
 import type { BackoffOptions } from "./backoff.ts";
 import type { CircuitBreakerOptions } from "./circuit-breaker.ts";
 import type { CodelOptions } from "./codel.ts";
-import type { FlapDampingOptions } from "./flap-damping.ts";
 import type { HedgeOptions } from "./hedge-delay.ts";
 import type { LoadSheddingOptions } from "./load-shedding.ts";
 import type { OutlierOptions } from "./outlier-detector.ts";
@@ -12,7 +11,6 @@ import type {
   AdaptiveConcurrencyConfig,
   CircuitBreakerConfig,
   CodelConfig,
-  FlapDampingConfig,
   HedgingConfig,
   LoadSheddingConfig,
   OutlierDetectionConfig,
@@ -89,9 +87,4 @@ export function loadSheddingOptions(config: On<LoadSheddingConfig>): LoadSheddin
     memoryFullBytes: config.memoryFull,
     recoveryMs: config.recovery,
   };
-}
-
-export function flapDampingOptions(config: On<FlapDampingConfig>): FlapDampingOptions {
-  const { halfLife, suppressAt, reuseAt, maxSuppress } = config;
-  return { halfLifeMs: halfLife, suppressAt, reuseAt, maxSuppressMs: maxSuppress };
 }

@@ -19,7 +19,6 @@ test("what is on and what is off when nothing is said", () => {
     "adaptiveConcurrencySchema",
     "circuitBreakerSchema",
     "codelSchema",
-    "flapDampingSchema",
     "hedgingSchema",
     "loadSheddingSchema",
     "outlierDetectionSchema",
@@ -104,12 +103,6 @@ describe("defaults", () => {
       delayFullMs: 500,
       memoryFullBytes: 0,
     });
-    expect(options.flapDampingOptions(on(schemas.flapDampingSchema))).toEqual({
-      halfLifeMs: 60_000,
-      suppressAt: 3,
-      reuseAt: 1,
-      maxSuppressMs: 300_000,
-    });
   });
 });
 
@@ -129,8 +122,6 @@ describe("mistakes", () => {
     ["codelSchema", { target: "200ms" }],
     ["loadSheddingSchema", { delayFull: "50ms" }],
     ["loadSheddingSchema", { memoryFrom: "2GiB", memoryFull: "1GiB" }],
-    ["flapDampingSchema", { suppressAt: 5, reuseAt: 6 }],
-    ["flapDampingSchema", { halfLife: "10m", maxSuppress: "5m" }],
   ];
   for (const [name, input] of wrong) {
     test(`${name} refuses ${JSON.stringify(input)}`, () => {

@@ -216,33 +216,6 @@ export const loadSheddingSchema = z
   .default(false)
   .describe("Refuses the least important requests when the balancer itself is overloaded.");
 
-export const flapDampingSchema = z
-  .union([
-    z.literal(false),
-    z
-      .strictObject({
-        halfLife: duration({ min: 1_000 }).prefault("60s").describe("Time in which the memory of a failure halves."),
-        suppressAt: z.number().min(1).max(1_000).default(3).describe("Held back after more than this many failures."),
-        reuseAt: z
-          .number()
-          .min(0.1)
-          .max(1_000)
-          .default(1)
-          .describe("Trusted again when fewer than this many are left."),
-        maxSuppress: duration({ min: 1_000 }).prefault("5m").describe("Longest time that it is held back."),
-      })
-      .refine((value) => value.reuseAt < value.suppressAt, {
-        path: ["reuseAt"],
-        message: "expected less than suppressAt",
-      })
-      .refine((value) => value.reuseAt * 2 ** (value.maxSuppress / value.halfLife) > value.suppressAt, {
-        path: ["maxSuppress"],
-        message: "too short to ever hold an endpoint back; expected more half-lives",
-      }),
-  ])
-  .default(false)
-  .describe("Keeps endpoints out for longer that go up and down all the time.");
-
 export type OutlierDetectionConfig = z.output<typeof outlierDetectionSchema>;
 export type CircuitBreakerConfig = z.output<typeof circuitBreakerSchema>;
 export type ConcurrencyLimitsConfig = z.output<typeof concurrencyLimitsSchema>;
@@ -251,4 +224,3 @@ export type SlowStartConfig = z.output<typeof slowStartSchema>;
 export type AdaptiveConcurrencyConfig = z.output<typeof adaptiveConcurrencySchema>;
 export type CodelConfig = z.output<typeof codelSchema>;
 export type LoadSheddingConfig = z.output<typeof loadSheddingSchema>;
-export type FlapDampingConfig = z.output<typeof flapDampingSchema>;

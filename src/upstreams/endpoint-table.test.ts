@@ -58,3 +58,26 @@ test("every reason against an endpoint counts, whatever the order they come and 
   endpoints.setHealthy(0, false);
   expect(standing()).toEqual([false, false, true]);
 });
+
+test("degraded is second best; held back and blocked are reasons against it, of which panic heeds only the second", () => {
+  const endpoints = table(1);
+  const standing = () =>
+    [endpoints.isEligible(0), endpoints.isDegraded(0), endpoints.isUsable(0), endpoints.mayBeTried(0)]
+      .map(Number)
+      .join("");
+  endpoints.setHealthy(0, true);
+  expect(standing()).toBe("1011");
+  endpoints.setDegraded(0, true);
+  expect([standing(), endpoints.keepsSessions(0)]).toEqual(["0111", true]);
+  endpoints.setState(0, "drain");
+  expect([standing(), endpoints.keepsSessions(0)]).toEqual(["0000", true]);
+  endpoints.setState(0, "ready");
+  endpoints.setHeld(0, true);
+  expect([standing(), endpoints.keepsSessions(0)]).toEqual(["0001", false]);
+  endpoints.setBlocked(0, true);
+  endpoints.setHeld(0, false);
+  expect([standing(), endpoints.isBlocked(0), endpoints.keepsSessions(0)]).toEqual(["0000", true, false]);
+  endpoints.setBlocked(0, false);
+  endpoints.setDegraded(0, false);
+  expect(standing()).toBe("1011");
+});

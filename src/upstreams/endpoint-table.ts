@@ -17,6 +17,12 @@ const DRAINING = 2;
 const DRAINED = 4;
 const MAINTENANCE = 8;
 const EJECTED = 16;
+/** Well enough, but to be spared while others can serve. The one bit besides HEALTHY that is no reason against it. */
+const DEGRADED = 32;
+/** Goes up and down too often to be trusted now. */
+const HELD = 64;
+/** Its pool requires another that has nothing usable. */
+const BLOCKED = 128;
 
 export class EndpointTable {
   readonly workers: number;
@@ -35,19 +41,29 @@ export class EndpointTable {
     this.#inFlight = new Int32Array(region.buffer, region.byteOffset + MAX_ENDPOINTS * 8, MAX_ENDPOINTS * workers);
   }
 
-  /** May begin anything: well, ready, and not ejected. */
+  /** May begin anything: well, ready, not degraded, and nothing against it. */
   isEligible(row: number): boolean {
     return this.#standing[row] === HEALTHY;
   }
 
-  /** May go on with what belongs to a session of its own: as eligible, or draining with time left. */
-  keepsSessions(row: number): boolean {
-    return ((this.#standing[row] as number) & ~DRAINING) === HEALTHY;
+  /** As eligible, but degraded. */
+  isDegraded(row: number): boolean {
+    return this.#standing[row] === (HEALTHY | DEGRADED);
   }
 
-  /** May be tried when too few are well: nobody has taken it out. */
+  /** Eligible or degraded. */
+  isUsable(row: number): boolean {
+    return ((this.#standing[row] as number) & ~DEGRADED) === HEALTHY;
+  }
+
+  /** May go on with what belongs to a session of its own: as usable, or draining with time left. */
+  keepsSessions(row: number): boolean {
+    return ((this.#standing[row] as number) & ~(DRAINING | DEGRADED)) === HEALTHY;
+  }
+
+  /** May be tried when too few are well: nobody has taken it out, and its pool has what it needs. */
   mayBeTried(row: number): boolean {
-    return ((this.#standing[row] as number) & (DRAINING | DRAINED | MAINTENANCE)) === 0;
+    return ((this.#standing[row] as number) & (DRAINING | DRAINED | MAINTENANCE | BLOCKED)) === 0;
   }
 
   /** Its idle connections are of no use any more. */
@@ -66,6 +82,23 @@ export class EndpointTable {
 
   isEjected(row: number): boolean {
     return ((this.#standing[row] as number) & EJECTED) !== 0;
+  }
+
+  setDegraded(row: number, degraded: boolean): void {
+    this.#set(row, DEGRADED, degraded);
+  }
+
+  /** Kept out although it is well, because it has failed so often. */
+  setHeld(row: number, held: boolean): void {
+    this.#set(row, HELD, held);
+  }
+
+  setBlocked(row: number, blocked: boolean): void {
+    this.#set(row, BLOCKED, blocked);
+  }
+
+  isBlocked(row: number): boolean {
+    return ((this.#standing[row] as number) & BLOCKED) !== 0;
   }
 
   setState(row: number, state: AdminState): void {

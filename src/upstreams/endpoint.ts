@@ -60,9 +60,9 @@ export class Endpoint {
     return this.#table.inFlight(this.row);
   }
 
-  /** Healthy, but all its connections are taken: worth waiting for. */
+  /** Usable, but all its connections are taken: worth waiting for. */
   get full(): boolean {
-    return this.maxConnections > 0 && this.#table.isEligible(this.row) && this.active >= this.maxConnections;
+    return this.maxConnections > 0 && this.#table.isUsable(this.row) && this.active >= this.maxConnections;
   }
 
   get eligible(): boolean {
@@ -82,6 +82,21 @@ export class Endpoint {
   /** As `eligible`, full or not. */
   get available(): boolean {
     return this.#table.isEligible(this.row);
+  }
+
+  /** As `available`, but only good enough for when the others do not suffice. */
+  get degraded(): boolean {
+    return this.#table.isDegraded(this.row);
+  }
+
+  /** Degraded, and there is room. */
+  get eligibleDegraded(): boolean {
+    return this.#table.isDegraded(this.row) && (this.maxConnections === 0 || this.active < this.maxConnections);
+  }
+
+  /** Its pool requires another that has nothing usable. */
+  get blocked(): boolean {
+    return this.#table.isBlocked(this.row);
   }
 
   /** Whatever its checks say: nobody has taken it out, and there is room. */

@@ -52,7 +52,16 @@ describe("what is shown", () => {
     const to = await start(config([a, { address: b, weight: 3, tier: 1 }]));
     await answers(to, 3);
     expect((await to.api("GET", "pools")).body).toEqual([
-      { name: "app", algorithm: "round-robin", endpointCount: 2, usable: 1, inFlight: 0, waiting: 0 },
+      {
+        name: "app",
+        algorithm: "round-robin",
+        endpointCount: 2,
+        usable: 1,
+        degraded: 0,
+        blockedBy: [],
+        inFlight: 0,
+        waiting: 0,
+      },
     ]);
     await eventually(async () => (await to.api("GET", path(b))).body.health === "unhealthy", "b to be down");
     const { body } = await to.api("GET", "pools/app");

@@ -1,6 +1,7 @@
 /** Health checks of real endpoints: over TLS, over HTTP/2, and by gRPC's own protocol. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { systemTimers } from "../../src/base/clock.ts";
+import type { ProbeResult } from "../../src/health/probes/definition.ts";
 import { probeEndpoint } from "../../src/health/probes/registry.ts";
 import { healthSchema } from "../../src/health/schema.ts";
 import { endpointTlsSchema } from "../../src/tls/schema.ts";
@@ -44,7 +45,7 @@ else {
     endpoint: string,
     written: object,
     way: { tls?: object; http2?: boolean } = {},
-  ): Promise<string | undefined> => {
+  ): Promise<ProbeResult> => {
     const config = healthSchema.parse({ timeout: "20s", ...written });
     if (config === false) throw new Error("expected a check");
     const isHttp2 = way.http2 === true || config.type === "grpc";
@@ -61,6 +62,9 @@ else {
     test("over HTTP/2, and what it says", async () => {
       expect(await check("h2", { path: "/info?x=1", json }, { http2: true })).toBeUndefined();
       expect(await check("h2", { path: "/status?code=503" }, { http2: true })).toBe("status 503");
+      expect(await check("h2", { path: "/status?code=503", degradedStatus: 503 }, { http2: true })).toEqual({
+        degraded: "degraded: status 503",
+      });
       expect(await check("h2", { path: "/early", body: "after hints" }, { http2: true })).toBeUndefined();
       expect(await check("h2", { path: "/early", body: "nothing" }, { http2: true })).toBe(
         'the body does not contain "nothing"',

@@ -30,9 +30,9 @@ export function configurationPage(): string {
       seen.add(object);
       const kind = object.properties["type"]?.const ?? object.properties["algorithm"]?.const;
       if (object.properties["algorithm"]?.const !== undefined) continue;
-      sections.push(
-        `## ${title.replaceAll("<", "\\<")}${kind === undefined ? "" : ` (${String(kind)})`}\n\n${object.description === undefined ? "" : `${object.description}\n\n`}${optionRows(object)}`,
-      );
+      const section = `## ${title.replaceAll("<", "\\<")}${kind === undefined ? "" : ` (${String(kind)})`}\n\n${object.description === undefined ? "" : `${object.description}\n\n`}${optionRows(object)}`;
+      // What several kinds share is told once.
+      if (!sections.includes(section)) sections.push(section);
       for (const [key, value] of Object.entries(object.properties))
         visit(`${title === "top level" ? "" : `${title}.`}${key}`, value);
     }

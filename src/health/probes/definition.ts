@@ -1,6 +1,7 @@
 /** A probe asks one endpoint once whether it is well. */
 import type { Timers } from "../../base/clock.ts";
 import type { EndpointTls } from "../../upstreams/endpoint-tls.ts";
+import type { AgentWord } from "../agent-word.ts";
 
 /** How connections to the endpoints of a pool begin. */
 export interface ProbeWay {
@@ -20,8 +21,20 @@ export interface ProbeTarget extends ProbeWay {
   readonly port: number;
 }
 
-/** Undefined when it passed, otherwise why not: half a sentence for the log. */
-export type ProbeResult = string | undefined;
+/** What an answer says beyond passed and failed. */
+export interface ProbeAnswer {
+  /** Why it failed: half a sentence for the log. */
+  readonly failed?: string | undefined;
+  /** It passed, but is to be spared: why. */
+  readonly degraded?: string | undefined;
+  /** It asks not to be checked again for this long. */
+  readonly retryAfterMs?: number | undefined;
+  /** What its agent says with it. */
+  readonly word?: AgentWord | undefined;
+}
+
+/** Undefined when it passed, a text that says why when it failed, or more than that. */
+export type ProbeResult = string | undefined | ProbeAnswer;
 
 export interface ProbeContext {
   readonly timers: Timers;

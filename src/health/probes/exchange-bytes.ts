@@ -3,15 +3,15 @@ import type { Socket } from "bun";
 import { formatAddress } from "../../base/address.ts";
 import type { Timers } from "../../base/clock.ts";
 import { endpointHandshakeFailure } from "../../tls/secure-context.ts";
-import type { ProbeResult, ProbeTarget } from "./definition.ts";
+import type { ProbeAnswer, ProbeResult, ProbeTarget } from "./definition.ts";
 
 /** More than this is not read: a check is not a download. */
 const MAX_BYTES = 262_144;
 
 const NOTHING = Buffer.alloc(0);
 
-/** Looks at all that has come so far: undefined to go on reading, otherwise the verdict (`{ failed }` or `{}`). */
-export type Judge = (received: Buffer, ended: boolean) => { readonly failed?: string } | undefined;
+/** Looks at all that has come so far: undefined to go on reading, otherwise the verdict (`{}` for one that passed). */
+export type Judge = (received: Buffer, ended: boolean) => ProbeAnswer | undefined;
 
 /** One question and its answer. */
 class ByteExchange {
@@ -84,10 +84,14 @@ class ByteExchange {
   #look(ended: boolean): void {
     const isFull = this.#received.length >= MAX_BYTES;
     const verdict = this.#judge(this.#received, ended || isFull);
-    if (verdict !== undefined) this.finish(verdict.failed);
+    if (verdict !== undefined) this.finish(saysMore(verdict) ? verdict : verdict.failed);
     else if (ended) this.finish("the connection was closed early");
     else if (isFull) this.finish(`no answer within its first ${MAX_BYTES} bytes`);
   }
+}
+
+function saysMore({ degraded, retryAfterMs, word }: ProbeAnswer): boolean {
+  return degraded !== undefined || retryAfterMs !== undefined || word !== undefined;
 }
 
 export function exchangeBytes(

@@ -1,11 +1,14 @@
 import { formatAddress } from "../../base/address.ts";
+import { formatDuration } from "../../base/units.ts";
 import { ChunkedBody } from "../../protocols/http1/chunked.ts";
 import { BAD, Head, MORE } from "../../protocols/http1/head.ts";
 import { inspectResponse, responseFraming } from "../../protocols/http1/inspect-response.ts";
 import { parseResponseHead } from "../../protocols/http1/parse-response.ts";
+import { parseAgentWord } from "../agent-word.ts";
 import { failedAssertion } from "../json-assertions.ts";
+import { retryAfter } from "../retry-after.ts";
 import type { HttpCheck } from "../schema.ts";
-import type { Probe, ProbeTarget } from "./definition.ts";
+import type { Probe, ProbeAnswer, ProbeTarget } from "./definition.ts";
 import { exchangeBytes, type Judge } from "./exchange-bytes.ts";
 import { Http2Answer, http2Request } from "./http2-exchange.ts";
 
@@ -43,6 +46,8 @@ function asHttp2(config: HttpCheck, host: string, lines: Lines, { tls }: ProbeTa
 interface Answer {
   readonly status: number;
   readonly body: string | undefined;
+  /** By its name in lower case. */
+  readonly header: (name: string) => string | undefined;
 }
 type ReadAnswer = (received: Buffer, ended: boolean, isHead: boolean) => Answer | { failed: string } | undefined;
 
@@ -51,11 +56,25 @@ function judge(config: HttpCheck, read: ReadAnswer): Judge {
   return (received, ended) => {
     const answer = read(received, ended, config.method === "HEAD");
     if (answer === undefined || "failed" in answer) return answer;
-    const { status, body } = answer;
-    if (!config.status.some(({ from, to }) => status >= from && status <= to)) return { failed: `status ${status}` };
-    if (!needsBody) return {};
-    return body === undefined ? undefined : judgeBody(config, body);
+    const said = config.agentHeader === undefined ? undefined : answer.header(config.agentHeader);
+    const word = said === undefined ? undefined : parseAgentWord(said);
+    if (typeof word === "string") return { failed: `${config.agentHeader}: ${word}` };
+    const verdict = judgeStatus(config, answer) ?? (needsBody ? judgeBody(config, answer.body) : {});
+    return verdict === undefined || word === undefined ? verdict : { ...verdict, word };
   };
+}
+
+/** Undefined for a status that passes. */
+function judgeStatus(config: HttpCheck, { status, header }: Answer): ProbeAnswer | undefined {
+  if (isIn(config.degradedStatus, status)) return { degraded: `degraded: status ${status}` };
+  if (isIn(config.status, status)) return undefined;
+  const retryAfterMs = retryAfter(header("retry-after"), header("date"));
+  if (retryAfterMs === undefined) return { failed: `status ${status}` };
+  return { failed: `status ${status}, not to be asked again for ${formatDuration(retryAfterMs)}`, retryAfterMs };
+}
+
+function isIn(ranges: HttpCheck["status"], status: number): boolean {
+  return ranges.some(({ from, to }) => status >= from && status <= to);
 }
 
 const readHttp1: ReadAnswer = (received, ended, isHead) => {
@@ -67,7 +86,7 @@ const readHttp1: ReadAnswer = (received, ended, isHead) => {
     if (result === BAD || inspectResponse(head) !== undefined) return { failed: notHttp1(received) };
     if (head.status >= 200) break;
   }
-  return { status: head.status, body: wholeBody(head, received, ended, isHead) };
+  return { status: head.status, body: wholeBody(head, received, ended, isHead), header: (name) => head.get(name) };
 };
 
 /** An endpoint that speaks HTTP/2 begins with a SETTINGS frame: type 4 on stream 0. */
@@ -82,7 +101,8 @@ const readHttp2: ReadAnswer = (received, ended) => {
   const answer = new Http2Answer(received);
   if (answer.problem !== undefined) return { failed: answer.problem };
   if (answer.status === 0) return undefined;
-  return { status: answer.status, body: answer.ended || ended ? answer.body.toString() : undefined };
+  const body = answer.ended || ended ? answer.body.toString() : undefined;
+  return { status: answer.status, body, header: (name) => answer.fields.get(name) };
 };
 
 /** The body without chunks; undefined while it is not complete. What exceeds the bound is judged as far as it goes. */
@@ -104,7 +124,9 @@ function wholeBody(head: Head, received: Buffer, ended: boolean, isHead: boolean
   return received.toString("utf8", head.position, Math.min(received.length, head.position + length));
 }
 
-function judgeBody(config: HttpCheck, body: string): { failed?: string } {
+/** Undefined while it is not whole. */
+function judgeBody(config: HttpCheck, body: string | undefined): { failed?: string } | undefined {
+  if (body === undefined) return undefined;
   if (config.body !== undefined && !body.includes(config.body))
     return { failed: `the body does not contain ${JSON.stringify(config.body)}` };
   if (config.json === undefined) return {};

@@ -1,5 +1,6 @@
 /** All kinds of checks, by the `type` they have in the configuration. */
-import type { HealthConfig } from "../schema.ts";
+import type { AgentQuestion, HealthConfig } from "../schema.ts";
+import { agentProbe } from "./agent.ts";
 import { commandProbe } from "./command.ts";
 import type { Probe, ProbeContext, ProbeResult, ProbeTarget } from "./definition.ts";
 import { grpcProbe } from "./grpc.ts";
@@ -15,8 +16,13 @@ const probes: { readonly [Type in ActiveCheck["type"]]: Probe<Extract<ActiveChec
   udp: udpProbe,
   grpc: grpcProbe,
   command: commandProbe,
+  agent: agentProbe,
 };
 
-export function probeEndpoint(target: ProbeTarget, config: ActiveCheck, context: ProbeContext): Promise<ProbeResult> {
-  return (probes[config.type] as Probe<ActiveCheck>)(target, config, context);
+export function probeEndpoint(
+  target: ProbeTarget,
+  config: ActiveCheck | AgentQuestion,
+  context: ProbeContext,
+): Promise<ProbeResult> {
+  return (probes[config.type] as Probe<ActiveCheck | AgentQuestion>)(target, config, context);
 }
