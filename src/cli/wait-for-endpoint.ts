@@ -13,12 +13,12 @@ export async function drained(client: AdminClient, pool: string, endpoint: strin
   }
 }
 
-/** Waits until an endpoint is well, or is not checked at all. Throws when that takes longer than `timeoutMs`. */
+/** Waits until an endpoint is well, if only just, or is not checked at all. Throws when that takes longer than `timeoutMs`. */
 export async function wellAgain(client: AdminClient, pool: string, endpoint: string, timeoutMs: number): Promise<void> {
   const until = performance.now() + timeoutMs;
   for (;;) {
     const { health, reason } = await client.endpoint(pool, endpoint);
-    if (health === "healthy" || health === "unchecked") return;
+    if (health === "healthy" || health === "degraded" || health === "unchecked") return;
     if (performance.now() > until)
       throw new AdminError(`${endpoint} is not well after ${Math.round(timeoutMs / 1_000)} s: ${reason}`);
     await Bun.sleep(LOOK_MS);
