@@ -17,14 +17,10 @@ import { AccessLog } from "../observability/access-log.ts";
 import type { EventReport } from "../observability/event-log.ts";
 import type { Log } from "../observability/log.ts";
 import { type MetricsTable, MetricsWriter, POOL } from "../observability/metrics-table.ts";
-import { EMPTY_VIEW, type Pool, type PoolView, type SorryAnswer } from "../pools/pool.ts";
-import type { PoolGate } from "../pools/pool-gate.ts";
-import type { PoolRetry } from "../pools/pool-retry.ts";
+import { EMPTY_VIEW, type PoolView } from "../pools/pool.ts";
 import type { PoolConfig } from "../pools/schema.ts";
-import { WaitQueue, type WaitQueueOptions } from "../pools/wait-queue.ts";
-import { codelOptions } from "../resilience/options.ts";
+import { WaitQueue } from "../pools/wait-queue.ts";
 import { WEIGHT_SCALE } from "../resilience/slow-start.ts";
-import type { PoolSessions } from "../sessions/pool-sessions.ts";
 import type { SessionTable } from "../sessions/session-table.ts";
 import type { TcpSnapshot } from "../tcp/snapshot.ts";
 import { type Challenge, ChallengeTable } from "../tls/acme/challenges.ts";
@@ -46,6 +42,7 @@ import { buildTcpSnapshots } from "./build-tcp.ts";
 import { buildUdpSnapshots } from "./build-udp.ts";
 import type { DataPath, WorkerUpdate } from "./data-path.ts";
 import { OverloadMonitor } from "./overload-monitor.ts";
+import { endPool, type PoolInUse, queueOptions, retire } from "./pool-in-use.ts";
 import { PoolPolicies } from "./pool-policies.ts";
 import type { ResilienceMemory } from "./resilience-memory.ts";
 
@@ -91,21 +88,6 @@ interface Snapshots {
 
 type RunningListener = HttpListener | TcpListener | UdpListener;
 
-interface PoolInUse extends Pool {
-  /** In the metrics and the shared counts. */
-  readonly row: number;
-  retry: PoolRetry;
-  gate: PoolGate | undefined;
-  fallback: Pool | undefined;
-  sorry: SorryAnswer | undefined;
-  key: Pool["key"];
-  sessions: PoolSessions<Endpoint> | undefined;
-  config: PoolConfig;
-  tls: EndpointTls | undefined;
-  /** What connections to its endpoints are made with: when it changes, they are all made anew. */
-  wire: string;
-}
-
 class WorkerDataPath implements DataPath {
   readonly #options: DataPathOptions;
   readonly #context: HttpContext & ListenerContext;
@@ -148,6 +130,7 @@ class WorkerDataPath implements DataPath {
       report: options.report,
       sharedOffsetMs: options.sharedOffsetMs ?? 0,
       clock,
+      timers,
       random,
     });
     this.#overload = new OverloadMonitor({
@@ -198,7 +181,7 @@ class WorkerDataPath implements DataPath {
     const before = this.#pools;
     this.#pools = pools;
     for (const [name, pool] of pools) this.#applyPool(name, pool, prepared);
-    for (const [name, pool] of before) if (!pools.has(name)) retire(pool.view);
+    for (const [name, pool] of before) if (!pools.has(name)) endPool(pool);
     this.#sessions.closeUnused(Object.values(update.config.pools));
     for (const [name, listener] of added) {
       const replaced = this.#listeners.get(name);
@@ -278,7 +261,7 @@ class WorkerDataPath implements DataPath {
     this.#leaving.clear();
     for (const pool of this.#pools.values()) {
       pool.queue.close();
-      retire(pool.view);
+      endPool(pool);
     }
     this.#sessions.closeUnused([]);
     this.#context.sweep.close();
@@ -337,6 +320,7 @@ class WorkerDataPath implements DataPath {
       key: undefined,
       sessions: undefined,
       gate: undefined,
+      hedging: undefined,
       fallback: undefined,
       sorry: undefined,
       tls: undefined,
@@ -360,6 +344,7 @@ class WorkerDataPath implements DataPath {
     pool.config = config;
     pool.retry = this.#policies.retry(pool.row, config, () => pool);
     pool.gate = this.#policies.gate(pool, config, pool.gate);
+    pool.hedging = this.#policies.hedging(config, pool.hedging);
     pool.fallback = config.fallback === undefined ? undefined : this.#pools.get(config.fallback);
     pool.sorry = config.sorry === undefined ? undefined : buildFixedAnswer(config.sorry);
     pool.key = isKeyed(config) ? (config.key ?? "clientIp") : undefined;
@@ -479,15 +464,6 @@ function serveDatagrams(listener: RunningListener, settings: UdpSnapshot | undef
   return true;
 }
 
-function queueOptions({ queue }: PoolConfig): WaitQueueOptions {
-  const { size, timeout, codel } = queue;
-  return { size, timeoutMs: timeout, codel: codel === false ? undefined : codelOptions(codel) };
-}
-
 function isKeyed(config: PoolConfig): boolean {
   return algorithms[config.balance.algorithm].keyed;
-}
-
-function retire(view: PoolView): void {
-  for (const endpoint of view.endpoints) endpoint.connections.retire();
 }

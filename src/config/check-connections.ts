@@ -37,6 +37,8 @@ export function checkConnectionListeners(config: Config, error: Report): void {
     const key = config.pools[name]?.key;
     if (key !== undefined && keyNeedsHttp(key))
       error(["pools", name, "key"], `needs HTTP, but ${from}, which uses this pool, has no requests`, KEY_HINT);
+    if ((config.pools[name]?.hedging ?? false) !== false)
+      error(["pools", name, "hedging"], `needs HTTP, but ${from}, which uses this pool, has no requests`);
     if (config.pools[name]?.sessions !== undefined)
       error(
         ["pools", name, "sessions"],

@@ -161,9 +161,21 @@ function checkPool(pool: PoolConfig, path: Path, error: Report, warn: Report): v
     const keyed = Object.entries(algorithms).flatMap(([name, algorithm]) => (algorithm.keyed ? [name] : []));
     warn([...path, "key"], `${pool.balance.algorithm} does not use a key; these do: ${keyed.join(", ")}`);
   }
+  if (pool.hedging !== false) checkHedging(pool, [...path, "hedging"], error);
   checkWeights(pool, path, warn);
   for (const { severity, key, message } of pool.sessions === undefined ? [] : checkSessions(pool.sessions))
     (severity === "error" ? error : warn)([...path, "sessions", ...(key === "" ? [] : [key])], message);
+}
+
+function checkHedging({ retry, sessions }: PoolConfig, path: Path, error: Report): void {
+  if (retry.attempts === 0)
+    error(
+      path,
+      "a second request counts as a retry, and retry.attempts is 0",
+      "set retry.attempts to 1, or leave it out",
+    );
+  if (sessions !== undefined)
+    error(path, "asks two endpoints at a time, but sessions keep each client on one", "leave out hedging or sessions");
 }
 
 /** Weights of 0 take endpoints out whatever the algorithm; tiers are balanced each by itself. */

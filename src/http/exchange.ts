@@ -180,6 +180,11 @@ export class Exchange implements FilterContext, AccessRecord {
     return this.body.received === this.#heldBytes && (this.held !== undefined || this.#heldBytes === 0);
   }
 
+  /** The request is there as a whole, and stays for as long as another attempt may be sent it. */
+  get isKept(): boolean {
+    return this.body.complete && this.canReplay && this.#heldBytes <= REPLAY_BYTES;
+  }
+
   /** The peer is one of those whose forwarding headers are believed. */
   get fromTrustedProxy(): boolean {
     return this.settings.trustedProxies?.has(this.peerIp) ?? false;

@@ -5,6 +5,7 @@ import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { EndpointGuard } from "./endpoint-guard.ts";
 import type { KeyConfig } from "./key-schema.ts";
 import type { PoolGate } from "./pool-gate.ts";
+import type { PoolHedging } from "./pool-hedging.ts";
 import type { PoolRetry } from "./pool-retry.ts";
 import type { TierPlan } from "./tier-plan.ts";
 import type { WaitQueue } from "./wait-queue.ts";
@@ -35,6 +36,8 @@ export interface Pool {
   readonly retry: PoolRetry;
   /** Undefined when everything is let in. */
   readonly gate: PoolGate | undefined;
+  /** Undefined when nothing is sent twice for being slow. */
+  readonly hedging: PoolHedging | undefined;
   /** Where requests go that this one has no place for. */
   readonly fallback: Pool | undefined;
   /** What clients get instead of an error. */

@@ -9,6 +9,7 @@ import {
   circuitBreakerSchema,
   codelSchema,
   concurrencyLimitsSchema,
+  hedgingSchema,
   outlierDetectionSchema,
   overprovisioningSchema,
   panicSchema,
@@ -55,6 +56,7 @@ export const poolSchema = z.strictObject({
   connections: connectionsSchema.prefault({}),
   queue: queueSchema.prefault({}),
   retry: retrySchema.prefault({}),
+  hedging: hedgingSchema,
   sessions: sessionsSchema.optional(),
   drainTimeout: duration()
     .prefault("30s")
