@@ -31,6 +31,16 @@ export const timeoutsSchema = z
       .describe(
         "The whole exchange, from the request being complete to the last byte of the answer, with waiting, connecting and retries; 0 for no limit, as downloads and event streams need it. Does not apply once a connection is upgraded.",
       ),
+    fromClient: z
+      .boolean()
+      .default(false)
+      .describe(
+        "Clients may ask for less time in `X-Request-Timeout`: seconds such as `2.5`, or `250ms`. It never means more; what is not valid is ignored. Endpoints are told what is left of it.",
+      ),
+    toEndpoint: z
+      .boolean()
+      .default(false)
+      .describe("Endpoints are told in `X-Request-Timeout` what is left of the time, in seconds, whoever has set it."),
     response: duration({ min: 1 })
       .prefault("30s")
       .describe("From the request being sent to the first byte of the answer."),
