@@ -319,6 +319,7 @@ class WorkerDataPath implements DataPath {
       view: EMPTY_VIEW,
       key: undefined,
       sessions: undefined,
+      priorityHeader: undefined,
       gate: undefined,
       hedging: undefined,
       fallback: undefined,
@@ -350,6 +351,7 @@ class WorkerDataPath implements DataPath {
     pool.key = isKeyed(config) ? (config.key ?? "clientIp") : undefined;
     pool.sessions = this.#sessions.build(name, config.sessions);
     pool.queue.configure(queueOptions(config));
+    pool.priorityHeader = config.queue.priorityHeader;
     this.#applyEndpoints(pool, update.endpoints[name] ?? []);
   }
 

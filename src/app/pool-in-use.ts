@@ -13,6 +13,7 @@ import type { EndpointTls } from "../upstreams/endpoint-tls.ts";
 export interface PoolInUse extends Pool {
   /** In the metrics and the shared counts. */
   readonly row: number;
+  priorityHeader: string | undefined;
   retry: PoolRetry;
   gate: PoolGate | undefined;
   hedging: PoolHedging | undefined;

@@ -6,6 +6,7 @@ import { ERRORS, type ErrorCode } from "../base/errors.ts";
 import { POOL } from "../observability/metrics-table.ts";
 import type { Pool } from "../pools/pool.ts";
 import { waitForEndpoint } from "../pools/wait-for-endpoint.ts";
+import { PRIORITY_RANK } from "../resilience/load-shedding.ts";
 import { AMBIGUOUS } from "../routing/router.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import { Attempt } from "./attempt.ts";
@@ -15,6 +16,7 @@ import { finish, leavePool } from "./finish.ts";
 import { dropReplacedHeaders } from "./forward-request.ts";
 import { Hedge } from "./hedge.ts";
 import { pick } from "./pick.ts";
+import { priorityOf } from "./priority.ts";
 import { keyOf } from "./request-key.ts";
 import { respondToChallenge, respondWithError, respondWithFixed, respondWithRedirect } from "./respond.ts";
 import { bookRetry, endRetry } from "./retries.ts";
@@ -27,12 +29,12 @@ export const PHASES = ["match", "filter", "act", "pick", "send", "relay", "retry
 
 export function handleExchange(exchange: Exchange): void {
   if (exchange.context.challenges.openHttp > 0 && respondToChallenge(exchange)) return complete(exchange);
-  const { shedding } = exchange.settings;
-  if (shedding !== undefined && isShed(exchange, shedding)) return refuse(exchange, "E_OVERLOADED");
   const route = exchange.settings.router.match(exchange);
   if (route === undefined) return refuse(exchange, "E_NO_ROUTE");
   if (route === AMBIGUOUS) return refuse(exchange, "E_AMBIGUOUS_PATH");
   exchange.matched = route;
+  const { shedding } = exchange.settings;
+  if (shedding !== undefined && isShed(exchange, route.importance, shedding)) return refuse(exchange, "E_OVERLOADED");
 
   exchange.body.limit = route.maxBodySize;
   if (exchange.body.isTooLarge) return refuse(exchange, "E_BODY_TOO_LARGE");
@@ -137,6 +139,7 @@ function waitOrRefuse(exchange: Exchange, route: Route, pool: Pool): void {
   exchange.client.pauseBody();
   exchange.stopWaiting = waitForEndpoint(pool, {
     deadlineMs: exchange.deadlineMs,
+    rank: PRIORITY_RANK[priorityOf(exchange, route.importance, pool.priorityHeader)],
     get preferred() {
       return exchange.sessionInUse?.preferred;
     },

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { byteSize, duration, name, oneOrMany } from "../base/schema.ts";
 import { headerEditsSchema, rewriteSchema } from "../filters/schema.ts";
 import { keySchema } from "../pools/key-schema.ts";
+import { PRIORITIES } from "../resilience/load-shedding.ts";
 import { matchSchema, redirectSchema, respondSchema } from "../routing/schema.ts";
 
 export const splitSchema = z
@@ -70,6 +71,12 @@ export const routeSchema = z.strictObject({
   rewrite: rewriteSchema.optional(),
   timeouts: timeoutsSchema.prefault({}),
   maxBodySize: byteSize().prefault("10MiB").describe("Largest request body, else 413; 0 for no limit."),
+  importance: z
+    .enum(PRIORITIES)
+    .optional()
+    .describe(
+      "How important its requests are where some must wait or be refused: in the queues of pools, and when the balancer is overloaded. Goes before what a header says.",
+    ),
   upgrade: z.boolean().default(true).describe("Whether WebSocket and other upgrades are passed on."),
 });
 

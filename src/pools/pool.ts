@@ -33,6 +33,8 @@ export interface Pool {
   /** Undefined when requests need not stay on one endpoint: the common case costs one comparison. */
   readonly sessions: PoolSessions<Endpoint> | undefined;
   readonly queue: WaitQueue;
+  /** The header that says how important a request is that has to wait, in lower case. */
+  readonly priorityHeader: string | undefined;
   readonly retry: PoolRetry;
   /** Undefined when everything is let in. */
   readonly gate: PoolGate | undefined;

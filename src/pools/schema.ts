@@ -24,6 +24,12 @@ export const queueSchema = z
     size: z.int().min(0).max(100_000).default(1_024).describe("Requests that may wait per worker; 0 refuses at once."),
     timeout: duration().prefault("5s").describe("How long a request waits before it is refused with 503."),
     codel: codelSchema,
+    priorityHeader: headerName
+      .toLowerCase()
+      .optional()
+      .describe(
+        "A request header that says `critical`, `high`, `normal` or `low`: who is more important is served first, and takes the place of a lower one when the queue is full. A route's `importance` goes before it.",
+      ),
   })
   .describe("Where requests wait while every endpoint has reached its `maxConnections`.");
 
