@@ -5,123 +5,32 @@ import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { FakeClock } from "../../src/base/fake-clock.ts";
 import { seededRandom } from "../../src/base/random.ts";
-import { ENDPOINT, POOL } from "../../src/observability/metrics-table.ts";
-import { FRAME, H2_ERROR } from "../../src/protocols/http2/frames.ts";
-import { FrameScript } from "../../src/upstreams/http2/testing.ts";
-import { type Balancer, startBalancer } from "../support/balancer.ts";
+import { ENDPOINT } from "../../src/observability/metrics-table.ts";
+import { startBalancer } from "../support/balancer.ts";
 import { GET, one, type PoolInput, reasons, stopAll, use } from "../support/exchange-fixture.ts";
+import {
+  allGivenBack,
+  both,
+  count,
+  DELAY_MS,
+  HEDGING,
+  Held,
+  hedges,
+  nothingAsked,
+  openTo,
+  retriesInUse,
+  type Setting,
+  setUp,
+  underWay,
+  warmUp,
+} from "../support/hedge-fixture.ts";
 import { eventually, temporaryFolder } from "../support/process.ts";
-import { type RawAnswer, sendRaw, statusOf } from "../support/raw-client.ts";
-import { type EndpointSocket, type RawEndpoint, response, startRawEndpoint } from "../support/raw-endpoint.ts";
+import { sendRaw, statusOf } from "../support/raw-client.ts";
+import { type EndpointSocket, response, startRawEndpoint } from "../support/raw-endpoint.ts";
 
 afterEach(stopAll);
 
-/** What answers take at the 95th percentile, as far as the balancer is concerned. */
-const DELAY_MS = 50;
-const HEDGING = { minimumVolume: 1, minDelay: `${DELAY_MS}ms`, maxDelay: `${DELAY_MS}ms` };
 const busy = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
-
-/** Answers `/warm` at once; keeps everything else until the test answers it. */
-class Held {
-  readonly endpoint: RawEndpoint;
-  readonly waiting: EndpointSocket[] = [];
-  requests = 0;
-
-  constructor(name: string) {
-    this.endpoint = use(
-      startRawEndpoint((socket, _all, piece) => {
-        if (piece.startsWith("GET /warm")) return socket.write(response(name));
-        if (/^[A-Z]+ \//.test(piece)) this.requests++;
-        this.waiting.push(socket);
-      }),
-    );
-  }
-
-  get address(): string {
-    return this.endpoint.address;
-  }
-
-  answer(text: string): void {
-    for (const socket of this.waiting.splice(0)) socket.write(text);
-  }
-}
-
-interface Setting {
-  readonly clock: FakeClock;
-  readonly balancer: Balancer;
-  readonly first: Held;
-  readonly second: Held;
-}
-
-/** Two endpoints, of which `first` gets first tries, and a pool that knows how long answers take. */
-async function setUp(pool: Partial<PoolInput> = {}, more: object = {}): Promise<Setting> {
-  const clock = new FakeClock();
-  const [first, second] = [new Held("first"), new Held("second")];
-  const endpoints = [first.address, second.address];
-  const balancer = use(
-    startBalancer(
-      {
-        listeners: { web: { address: "127.0.0.1:0", pool: "app" } },
-        pools: { app: { endpoints, balance: "first", hedging: HEDGING, limits: { retries: 10 }, ...pool } },
-        ...more,
-      },
-      { clock, timers: clock },
-    ),
-  );
-  await warmUp(balancer, clock);
-  return { clock, balancer, first, second };
-}
-
-async function warmUp(balancer: Balancer, clock: FakeClock): Promise<void> {
-  expect(statusOf((await sendRaw(balancer.port, "GET /warm HTTP/1.1\r\nHost: a\r\n\r\n", one)).text)).toBe(200);
-  // The estimate is made anew some times a second.
-  clock.advance(100);
-}
-
-/** A request that both endpoints have, and neither has answered. */
-async function both(
-  { clock, balancer, first, second }: Setting,
-  request = GET,
-): Promise<{ answer: Promise<RawAnswer> }> {
-  const answer = sendRaw(balancer.port, request, one);
-  await eventually(() => first.waiting.length === 1, "the first request");
-  clock.advance(DELAY_MS);
-  await eventually(() => second.waiting.length === 1, "the second request");
-  expect([balancer.inFlight(), underWay(balancer), retriesInUse(balancer)]).toEqual([2, 1, 1]);
-  return { answer };
-}
-
-const count = ({ tables }: Balancer, field: keyof typeof POOL): number => tables.metrics.read("pool", 0, POOL[field]);
-const hedges = (balancer: Balancer): number[] => [count(balancer, "hedges"), count(balancer, "hedgesWon")];
-
-/** Retries that the budget counts now. */
-function underWay({ tables }: Balancer): number {
-  const counters = tables.resilience.pools(0);
-  return counters.usage.read(counters.retries(0));
-}
-
-/** Retries that the limits count now. */
-function retriesInUse({ tables }: Balancer): number {
-  const counters = tables.resilience.pools(0);
-  return counters.usage.read(counters.limits(0) + 2);
-}
-
-const openTo = ({ tables }: Balancer, row: number): number =>
-  tables.metrics.read("endpoint", row, ENDPOINT.connectionsOpen);
-
-async function allGivenBack(balancer: Balancer): Promise<void> {
-  await eventually(() => balancer.inFlight() === 0, "nothing in flight");
-  await eventually(() => underWay(balancer) === 0 && retriesInUse(balancer) === 0, "no retry under way");
-}
-
-/** Nothing more happens: the second endpoint would have been asked by now. */
-async function nothingAsked({ clock, second }: Setting): Promise<void> {
-  for (let step = 0; step < 10; step++) {
-    clock.advance(DELAY_MS);
-    await Bun.sleep(1);
-  }
-  expect(second.requests).toBe(0);
-}
 
 describe("whose answer it is", () => {
   test("the second one's, when the first is slow: the first is given up at once", async () => {
@@ -483,67 +392,6 @@ test("a place that the slow one had goes to one that waits", async () => {
   second.answer(response("next"));
   expect((await waiting).text).toEndWith("next");
   await allGivenBack(balancer);
-});
-
-test("HTTP/2 endpoints: the slow stream is reset with CANCEL, its connection stays", async () => {
-  const scripts: { script: FrameScript; write: (bytes: Buffer) => void }[] = [];
-  const start = () => {
-    const listening = Bun.listen<{ script: FrameScript }>({
-      hostname: "127.0.0.1",
-      port: 0,
-      socket: {
-        open(socket) {
-          socket.data = { script: new FrameScript() };
-          scripts.push({ script: socket.data.script, write: (bytes) => void socket.write(bytes) });
-          socket.write(socket.data.script.settings());
-        },
-        data: (socket, bytes) => socket.data.script.receive(bytes),
-        error() {},
-      },
-    });
-    use({ stop: () => listening.stop(true) });
-    return `127.0.0.1:${listening.port}`;
-  };
-  const clock = new FakeClock();
-  const app = {
-    endpoints: [start(), start()],
-    balance: "first" as const,
-    connections: { protocol: "http2" as const },
-    hedging: HEDGING,
-    limits: {},
-  };
-  const balancer = use(
-    startBalancer(
-      { listeners: { web: { address: "127.0.0.1:0", pool: "app" } }, pools: { app } },
-      { clock, timers: clock },
-    ),
-  );
-  const requests = (at: number): number => scripts[at]?.script.of(FRAME.headers).length ?? 0;
-  const ok = [[":status", "200"]] as const;
-  const warm = sendRaw(balancer.port, GET, one);
-  await eventually(() => requests(0) === 1, "the first request of all");
-  scripts[0]?.write(scripts[0].script.headers(1, ok, true));
-  expect(statusOf((await warm).text)).toBe(200);
-  clock.advance(100);
-  for (const winner of [1, 0]) {
-    const [before, beside] = [requests(0), requests(1)];
-    const answer = sendRaw(balancer.port, GET, one);
-    await eventually(() => requests(0) === before + 1, "the first request");
-    clock.advance(DELAY_MS);
-    await eventually(() => requests(1) === beside + 1, "the second request");
-    expect([balancer.inFlight(), underWay(balancer)]).toEqual([2, 1]);
-    const streams = [2 * before + 1, 2 * beside + 1];
-    const { script, write } = scripts[winner] as (typeof scripts)[number];
-    write(script.headers(streams[winner] as number, ok, true));
-    expect(statusOf((await answer).text)).toBe(200);
-    await allGivenBack(balancer);
-    const loser = 1 - winner;
-    const reset = (): number | undefined => scripts[loser]?.script.reset(streams[loser] as number);
-    await eventually(() => reset() !== undefined, "the reset");
-    expect(reset()).toBe(H2_ERROR.cancel);
-    expect([openTo(balancer, 0), openTo(balancer, 1)]).toEqual([1, 1]);
-  }
-  expect(hedges(balancer)).toEqual([2, 1]);
 });
 
 test("whatever endpoints and clients do, all is given back", async () => {
