@@ -24,11 +24,12 @@ import {
   underWay,
   warmUp,
 } from "../support/hedge-fixture.ts";
-import { eventually, temporaryFolder } from "../support/process.ts";
+import { endAll, eventually, temporaryFolder } from "../support/process.ts";
 import { sendRaw, statusOf } from "../support/raw-client.ts";
 import { type EndpointSocket, response, startRawEndpoint } from "../support/raw-endpoint.ts";
 
 afterEach(stopAll);
+afterEach(endAll);
 
 const busy = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
 
