@@ -130,6 +130,7 @@ function buildRoute(
     timeouts: config.timeouts,
     maxBodySize: config.maxBodySize,
     upgrade: config.upgrade,
+    importance: config.importance,
     cells: MetricsWriter.rowStart("route", rows[name] ?? 0),
   };
 }
@@ -160,6 +161,7 @@ function defaultRoute(
     timeouts: ROUTE_DEFAULTS.timeouts,
     maxBodySize: ROUTE_DEFAULTS.maxBodySize,
     upgrade: ROUTE_DEFAULTS.upgrade,
+    importance: ROUTE_DEFAULTS.importance,
     cells: MetricsWriter.rowStart("route", rows[name] ?? 0),
   };
 }

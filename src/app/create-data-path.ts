@@ -16,14 +16,10 @@ import { AccessLog } from "../observability/access-log.ts";
 import type { EventReport } from "../observability/event-log.ts";
 import type { Log } from "../observability/log.ts";
 import { type MetricsTable, MetricsWriter, POOL } from "../observability/metrics-table.ts";
-import { EMPTY_VIEW, type Pool, type PoolView, type SorryAnswer } from "../pools/pool.ts";
-import type { PoolGate } from "../pools/pool-gate.ts";
-import type { PoolRetry } from "../pools/pool-retry.ts";
+import { EMPTY_VIEW } from "../pools/pool.ts";
 import type { PoolConfig } from "../pools/schema.ts";
 import { DegradedEndpoint } from "../pools/stand-in.ts";
-import { WaitQueue, type WaitQueueOptions } from "../pools/wait-queue.ts";
-import { codelOptions } from "../resilience/options.ts";
-import type { PoolSessions } from "../sessions/pool-sessions.ts";
+import { WaitQueue } from "../pools/wait-queue.ts";
 import type { SessionTable } from "../sessions/session-table.ts";
 import type { TcpSnapshot } from "../tcp/snapshot.ts";
 import { type Challenge, ChallengeTable } from "../tls/acme/challenges.ts";
@@ -46,6 +42,7 @@ import { buildUdpSnapshots } from "./build-udp.ts";
 import { buildView } from "./build-view.ts";
 import type { DataPath, WorkerUpdate } from "./data-path.ts";
 import { OverloadMonitor } from "./overload-monitor.ts";
+import { endPool, type PoolInUse, queueOptions, retire } from "./pool-in-use.ts";
 import { PoolPolicies } from "./pool-policies.ts";
 import type { ResilienceMemory } from "./resilience-memory.ts";
 
@@ -91,21 +88,6 @@ interface Snapshots {
 
 type RunningListener = HttpListener | TcpListener | UdpListener;
 
-interface PoolInUse extends Pool {
-  /** In the metrics and the shared counts. */
-  readonly row: number;
-  retry: PoolRetry;
-  gate: PoolGate | undefined;
-  fallback: Pool | undefined;
-  sorry: SorryAnswer | undefined;
-  key: Pool["key"];
-  sessions: PoolSessions<Endpoint> | undefined;
-  config: PoolConfig;
-  tls: EndpointTls | undefined;
-  /** What connections to its endpoints are made with: when it changes, they are all made anew. */
-  wire: string;
-}
-
 class WorkerDataPath implements DataPath {
   readonly #options: DataPathOptions;
   readonly #context: HttpContext & ListenerContext;
@@ -148,6 +130,7 @@ class WorkerDataPath implements DataPath {
       report: options.report,
       sharedOffsetMs: options.sharedOffsetMs ?? 0,
       clock,
+      timers,
       random,
     });
     this.#overload = new OverloadMonitor({
@@ -198,7 +181,7 @@ class WorkerDataPath implements DataPath {
     const before = this.#pools;
     this.#pools = pools;
     for (const [name, pool] of pools) this.#applyPool(name, pool, prepared);
-    for (const [name, pool] of before) if (!pools.has(name)) retire(pool.view);
+    for (const [name, pool] of before) if (!pools.has(name)) endPool(pool);
     this.#sessions.closeUnused(Object.values(update.config.pools));
     for (const [name, listener] of added) {
       const replaced = this.#listeners.get(name);
@@ -282,7 +265,7 @@ class WorkerDataPath implements DataPath {
     this.#leaving.clear();
     for (const pool of this.#pools.values()) {
       pool.queue.close();
-      retire(pool.view);
+      endPool(pool);
     }
     this.#sessions.closeUnused([]);
     this.#context.sweep.close();
@@ -340,7 +323,9 @@ class WorkerDataPath implements DataPath {
       view: EMPTY_VIEW,
       key: undefined,
       sessions: undefined,
+      priorityHeader: undefined,
       gate: undefined,
+      hedging: undefined,
       fallback: undefined,
       sorry: undefined,
       tls: undefined,
@@ -364,11 +349,13 @@ class WorkerDataPath implements DataPath {
     pool.config = config;
     pool.retry = this.#policies.retry(pool.row, config, () => pool);
     pool.gate = this.#policies.gate(pool, config, pool.gate);
+    pool.hedging = this.#policies.hedging(config, pool.hedging);
     pool.fallback = config.fallback === undefined ? undefined : this.#pools.get(config.fallback);
     pool.sorry = config.sorry === undefined ? undefined : buildFixedAnswer(config.sorry);
     pool.key = isKeyed(config) ? (config.key ?? "clientIp") : undefined;
     pool.sessions = this.#sessions.build(name, config.sessions);
     pool.queue.configure(queueOptions(config));
+    pool.priorityHeader = config.queue.priorityHeader;
     this.#applyEndpoints(pool, update.endpoints[name] ?? []);
   }
 
@@ -463,15 +450,6 @@ function serveDatagrams(listener: RunningListener, settings: UdpSnapshot | undef
   return true;
 }
 
-function queueOptions({ queue }: PoolConfig): WaitQueueOptions {
-  const { size, timeout, codel } = queue;
-  return { size, timeoutMs: timeout, codel: codel === false ? undefined : codelOptions(codel) };
-}
-
 function isKeyed(config: PoolConfig): boolean {
   return algorithms[config.balance.algorithm].keyed;
-}
-
-function retire(view: PoolView): void {
-  for (const endpoint of view.endpoints) endpoint.connections.retire();
 }

@@ -2,7 +2,7 @@
 
 import type { Balancer } from "../balancing/definition.ts";
 import { algorithms } from "../balancing/registry.ts";
-import type { Clock } from "../base/clock.ts";
+import type { Clock, Timers } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
 import type { Region } from "../base/shared-memory.ts";
 import type { EventReport, EventType } from "../observability/event-log.ts";
@@ -12,6 +12,7 @@ import { EndpointGuard } from "../pools/endpoint-guard.ts";
 import type { Pool } from "../pools/pool.ts";
 import { BudgetCounters, type PoolCounters } from "../pools/pool-counters.ts";
 import { PoolGate } from "../pools/pool-gate.ts";
+import { PoolHedging } from "../pools/pool-hedging.ts";
 import { PoolRetry } from "../pools/pool-retry.ts";
 import type { PoolConfig } from "../pools/schema.ts";
 import { AnywayEndpoint, type DegradedEndpoint } from "../pools/stand-in.ts";
@@ -19,7 +20,7 @@ import { type PlanOptions, TierPlan } from "../pools/tier-plan.ts";
 import { AdaptiveConcurrency } from "../resilience/adaptive-concurrency.ts";
 import { CircuitBreaker, describeBreakerEvent } from "../resilience/circuit-breaker.ts";
 import { ConcurrencyLimits } from "../resilience/concurrency-limits.ts";
-import { adaptiveConcurrencyOptions, circuitBreakerOptions } from "../resilience/options.ts";
+import { adaptiveConcurrencyOptions, circuitBreakerOptions, hedgeOptions } from "../resilience/options.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { ResilienceMemory } from "./resilience-memory.ts";
 
@@ -34,6 +35,7 @@ const CIRCUIT_EVENTS = {
 
 export interface PoolPoliciesOptions {
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly random: Random;
   readonly memory: ResilienceMemory;
   readonly worker: number;
@@ -86,6 +88,16 @@ export class PoolPolicies {
       fingerprint,
       sharedOffsetMs,
     });
+  }
+
+  /** When requests to the pool are sent twice; the one before where nothing has changed, since it knows the latencies. */
+  hedging({ hedging }: PoolConfig, before: PoolHedging | undefined): PoolHedging | undefined {
+    const fingerprint = JSON.stringify(hedging);
+    if (before?.fingerprint === fingerprint) return before;
+    before?.close();
+    if (hedging === false) return undefined;
+    const { clock, timers } = this.#options;
+    return new PoolHedging(hedgeOptions(hedging), fingerprint, clock, timers);
   }
 
   /** Who watches the endpoints, or undefined when nobody wants to know. */

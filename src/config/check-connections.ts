@@ -7,7 +7,7 @@ import type { Config } from "./schema.ts";
 type Report = (path: Path, message: string, hint?: string) => void;
 
 const HTTP_CONDITIONS = ["host", "path", "pathPrefix", "pathRegex", "method", "headers", "cookies", "query"] as const;
-const HTTP_SETTINGS = ["redirect", "respond", "requestHeaders", "responseHeaders", "rewrite"] as const;
+const HTTP_SETTINGS = ["redirect", "respond", "requestHeaders", "responseHeaders", "rewrite", "importance"] as const;
 
 export function checkConnectionListeners(config: Config, error: Report): void {
   const isHttp = (name: string): boolean => (config.listeners[name]?.protocol ?? "http") === "http";
@@ -37,6 +37,13 @@ export function checkConnectionListeners(config: Config, error: Report): void {
     const key = config.pools[name]?.key;
     if (key !== undefined && keyNeedsHttp(key))
       error(["pools", name, "key"], `needs HTTP, but ${from}, which uses this pool, has no requests`, KEY_HINT);
+    if (config.pools[name]?.queue.priorityHeader !== undefined)
+      error(
+        ["pools", name, "queue", "priorityHeader"],
+        `needs HTTP, but ${from}, which uses this pool, has no requests`,
+      );
+    if ((config.pools[name]?.hedging ?? false) !== false)
+      error(["pools", name, "hedging"], `needs HTTP, but ${from}, which uses this pool, has no requests`);
     if (config.pools[name]?.sessions !== undefined)
       error(
         ["pools", name, "sessions"],

@@ -163,6 +163,7 @@ function checkPool(pool: PoolConfig, path: Path, error: Report, warn: Report): v
     warn([...path, "key"], `${pool.balance.algorithm} does not use a key; these do: ${keyed.join(", ")}`);
   }
   checkHealth(pool, path, error);
+  if (pool.hedging !== false) checkHedging(pool, [...path, "hedging"], error);
   checkWeights(pool, path, warn);
   for (const { severity, key, message } of pool.sessions === undefined ? [] : checkSessions(pool.sessions))
     (severity === "error" ? error : warn)([...path, "sessions", ...(key === "" ? [] : [key])], message);
@@ -172,6 +173,17 @@ function checkHealth({ health }: PoolConfig, path: Path, error: Report): void {
   if (typeof health !== "object" || health.type !== "http") return;
   if (health.agent !== undefined && health.agentHeader !== undefined)
     error([...path, "health", "agentHeader"], "is a second agent beside `agent`", "leave out one of the two");
+}
+
+function checkHedging({ retry, sessions }: PoolConfig, path: Path, error: Report): void {
+  if (retry.attempts === 0)
+    error(
+      path,
+      "a second request counts as a retry, and retry.attempts is 0",
+      "set retry.attempts to 1, or leave it out",
+    );
+  if (sessions !== undefined)
+    error(path, "asks two endpoints at a time, but sessions keep each client on one", "leave out hedging or sessions");
 }
 
 /** Weights of 0 take endpoints out whatever the algorithm; tiers are balanced each by itself. */

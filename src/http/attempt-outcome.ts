@@ -7,9 +7,13 @@ import type { AttemptEnd, Exchange } from "./exchange.ts";
 export function attemptOutcome(exchange: Exchange, end: AttemptEnd, status: number): Outcome | undefined {
   if (end === undefined || end === "unwanted") return outcomeOfStatus(status);
   // How long a client is ready to wait is its own affair: it must not get endpoints ejected by being impatient.
-  if (end === "E_REQUEST_TIMEOUT") return exchange.clientTimeoutMs === undefined ? "timeout" : undefined;
+  if (end === "E_REQUEST_TIMEOUT") return isClientsTimeOver(exchange) ? undefined : "timeout";
   if (end === "E_UPSTREAM_STALLED") return "timeout";
   const { retry, source } = ERRORS[end];
   if (retry === "refused-stream" || source !== "upstream") return undefined;
   return retry === "connect-failure" || retry === "timeout" ? retry : "gateway-error";
+}
+
+function isClientsTimeOver({ startedMs, clientTimeoutMs, nowMs }: Exchange): boolean {
+  return startedMs + clientTimeoutMs <= nowMs;
 }

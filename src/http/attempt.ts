@@ -3,6 +3,7 @@ import type { ErrorCode } from "../base/errors.ts";
 import { ENDPOINT } from "../observability/metrics-table.ts";
 import type { EndpointGuard } from "../pools/endpoint-guard.ts";
 import type { Pool, PoolView } from "../pools/pool.ts";
+import type { Head } from "../protocols/http1/head.ts";
 import type { Admission } from "../resilience/circuit-breaker.ts";
 import { NEVER } from "../transport/deadlines.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
@@ -11,7 +12,7 @@ import type { Borrower, UpstreamChannel } from "../upstreams/upstream-channel.ts
 import { attemptOutcome } from "./attempt-outcome.ts";
 import type { AttemptEnd, Exchange, RunningAttempt } from "./exchange.ts";
 import { writeRequestHead } from "./forward-request.ts";
-import { ResponseRelay } from "./response-relay.ts";
+import { type AnswerJudge, ResponseRelay } from "./response-relay.ts";
 import { judgeAnswer } from "./retries.ts";
 import type { Route } from "./snapshot.ts";
 
@@ -21,8 +22,23 @@ const COALESCE_BYTES = 65_536;
 /** Told how an attempt ended. */
 export type AttemptEnded = (exchange: Exchange, attempt: Attempt, end: AttemptEnd) => void;
 
-export class Attempt implements Borrower, RunningAttempt {
+/** Watches attempts that another may run beside (hedge.ts). */
+export interface AttemptWatch {
+  /** The first byte of an answer has arrived. */
+  begins(attempt: Attempt): void;
+  /** Whether another answer is got instead of the one that has this head. */
+  isUnwanted(attempt: Attempt, head: Head): boolean;
+  /** The attempt has ended. True when the other goes on in its place. */
+  goesOnWithout(attempt: Attempt): boolean;
+}
+
+export class Attempt implements Borrower, RunningAttempt, AnswerJudge {
   readonly endpoint: Endpoint;
+  /** Undefined when no other attempt is made beside it. */
+  readonly watch: AttemptWatch | undefined;
+  /** What it took, as it is told in the log; -1 while it is not known. */
+  connectMs = -1;
+  firstByteMs = -1;
   readonly #exchange: Exchange;
   readonly #view: PoolView;
   readonly #guard: EndpointGuard | undefined;
@@ -37,7 +53,14 @@ export class Attempt implements Borrower, RunningAttempt {
   #startedMs = 0;
   #sentMs = 0;
 
-  constructor(exchange: Exchange, route: Route, pool: Pool, endpoint: Endpoint, ended: AttemptEnded) {
+  constructor(
+    exchange: Exchange,
+    route: Route,
+    pool: Pool,
+    endpoint: Endpoint,
+    ended: AttemptEnded,
+    watch: AttemptWatch | undefined,
+  ) {
     this.#exchange = exchange;
     this.#route = route;
     this.#view = pool.view;
@@ -46,7 +69,8 @@ export class Attempt implements Borrower, RunningAttempt {
     this.#perTryMs = pool.retry.perTryMs;
     this.endpoint = endpoint;
     this.#ended = ended;
-    const judge = pool.retry.policy.judgesAnswers ? judgeAnswer : undefined;
+    this.watch = watch;
+    const judge = pool.retry.policy.judgesAnswers || watch !== undefined ? this : undefined;
     this.#relay = new ResponseRelay(exchange, endpoint.connections.maxResponseHead, judge);
   }
 
@@ -72,7 +96,8 @@ export class Attempt implements Borrower, RunningAttempt {
   onConnected(connection: UpstreamChannel): void {
     const exchange = this.#exchange;
     exchange.nowMs = exchange.context.clock.now();
-    exchange.connectMs = exchange.nowMs - this.#startedMs;
+    this.connectMs = exchange.nowMs - this.#startedMs;
+    exchange.connectMs = this.connectMs;
     this.#send(connection);
   }
 
@@ -174,6 +199,17 @@ export class Attempt implements Borrower, RunningAttempt {
     this.#letGo(false);
   }
 
+  /** Another was quicker. All that is known of this endpoint is that it would have taken longer than it has so far. */
+  cancelAsSlow(): void {
+    const elapsedMs = this.#exchange.nowMs - this.#startedMs;
+    this.#view.observers?.get(this.endpoint)?.onRelease?.(this.endpoint, elapsedMs, false);
+    this.cancel();
+  }
+
+  isUnwanted(head: Head): boolean {
+    return this.watch === undefined ? judgeAnswer(this.#exchange, head) : this.watch.isUnwanted(this, head);
+  }
+
   #send(connection: UpstreamChannel): void {
     const exchange = this.#exchange;
     this.#connected = true;
@@ -239,9 +275,10 @@ export class Attempt implements Borrower, RunningAttempt {
 
   #noteFirstByte(): void {
     const { context } = this.#exchange;
-    const firstByteMs = this.#exchange.nowMs - this.#sentMs;
-    this.#exchange.firstByteMs = firstByteMs;
-    context.metrics.observe(this.endpoint.cells + ENDPOINT.firstByte, firstByteMs);
+    this.firstByteMs = this.#exchange.nowMs - this.#sentMs;
+    this.#exchange.firstByteMs = this.firstByteMs;
+    context.metrics.observe(this.endpoint.cells + ENDPOINT.firstByte, this.firstByteMs);
+    this.watch?.begins(this);
   }
 
   #end(end: AttemptEnd): void {
@@ -255,8 +292,7 @@ export class Attempt implements Borrower, RunningAttempt {
   }
 
   get #latencyMs(): number {
-    const { firstByteMs, nowMs } = this.#exchange;
-    return firstByteMs < 0 ? nowMs - this.#startedMs : firstByteMs;
+    return this.firstByteMs < 0 ? this.#exchange.nowMs - this.#startedMs : this.firstByteMs;
   }
 
   #judge(guard: EndpointGuard, end: AttemptEnd): void {

@@ -23,6 +23,7 @@ import { grpcTimeoutMs } from "./grpc.ts";
 import { RequestBody } from "./request-body.ts";
 import { isRequestId, type RequestId, requestIdText } from "./request-id.ts";
 import { findCookie, findQueryParameter } from "./request-parts.ts";
+import { REQUEST_TIMEOUT, requestTimeoutMs } from "./request-timeout.ts";
 import type { ListenerSnapshot, Route } from "./snapshot.ts";
 
 /** Bytes of a request body that are kept after being sent, so that they can be sent again. */
@@ -127,7 +128,8 @@ export class Exchange implements FilterContext, AccessRecord {
   #query = "";
   #host: string | undefined;
   #clientIp: string | undefined;
-  #clientTimeoutMs: number | null | undefined;
+  #grpcTimeoutMs: number | undefined;
+  #headerTimeoutMs: number | undefined;
 
   constructor(context: HttpContext, settings: ListenerSnapshot, client: ClientSide, head: Head, startedMs: number) {
     this.context = context;
@@ -153,8 +155,14 @@ export class Exchange implements FilterContext, AccessRecord {
   get deadlineMs(): number {
     const limitMs = this.matched?.timeouts.request ?? 0;
     const ours = limitMs === 0 || this.receivedMs < 0 ? NEVER : this.receivedMs + limitMs;
-    const theirs = this.clientTimeoutMs;
-    return theirs === undefined ? ours : Math.min(ours, this.startedMs + theirs);
+    return Math.min(ours, this.startedMs + this.clientTimeoutMs);
+  }
+
+  /** What is left until then; also of a request that is still arriving, for which the route's time does not run yet. */
+  get leftMs(): number {
+    const limitMs = this.matched?.timeouts.request ?? 0;
+    const ours = limitMs === 0 ? NEVER : (this.receivedMs < 0 ? this.nowMs : this.receivedMs) + limitMs;
+    return Math.min(ours, this.startedMs + this.clientTimeoutMs) - this.nowMs;
   }
 
   /** Keeps a piece of the body to be sent, or sent again. */
@@ -180,6 +188,11 @@ export class Exchange implements FilterContext, AccessRecord {
     return this.body.received === this.#heldBytes && (this.held !== undefined || this.#heldBytes === 0);
   }
 
+  /** The request is there as a whole, and stays for as long as another attempt may be sent it. */
+  get isKept(): boolean {
+    return this.body.complete && this.canReplay && this.#heldBytes <= REPLAY_BYTES;
+  }
+
   /** The peer is one of those whose forwarding headers are believed. */
   get fromTrustedProxy(): boolean {
     return this.settings.trustedProxies?.has(this.peerIp) ?? false;
@@ -193,14 +206,29 @@ export class Exchange implements FilterContext, AccessRecord {
     return this.#id;
   }
 
-  /** How long the client says it will wait, from the beginning of its request (`grpc-timeout`). */
-  get clientTimeoutMs(): number | undefined {
-    if (this.#clientTimeoutMs === undefined) {
-      // Every gRPC call says TE: trailers, and hardly anything else does.
-      const field = this.head.acceptsTrailers ? this.head.find("grpc-timeout") : -1;
-      this.#clientTimeoutMs = field < 0 ? null : (grpcTimeoutMs(this.head.value(field)) ?? null);
+  /** How long the client says it will wait, from the beginning of its request; Infinity when it does not say. */
+  get clientTimeoutMs(): number {
+    return Math.min(this.grpcTimeoutMs, this.headerTimeoutMs);
+  }
+
+  /** By `grpc-timeout`. Every gRPC call says TE: trailers, and hardly anything else does. */
+  get grpcTimeoutMs(): number {
+    if (!this.head.acceptsTrailers) return NEVER;
+    if (this.#grpcTimeoutMs === undefined) {
+      const field = this.head.find("grpc-timeout");
+      this.#grpcTimeoutMs = (field < 0 ? undefined : grpcTimeoutMs(this.head.value(field))) ?? NEVER;
     }
-    return this.#clientTimeoutMs ?? undefined;
+    return this.#grpcTimeoutMs;
+  }
+
+  /** By `X-Request-Timeout`, where the route believes it. */
+  get headerTimeoutMs(): number {
+    if (this.matched?.timeouts.fromClient !== true) return NEVER;
+    if (this.#headerTimeoutMs === undefined) {
+      const field = this.head.find(REQUEST_TIMEOUT);
+      this.#headerTimeoutMs = field < 0 ? NEVER : requestTimeoutMs(this.head.value(field));
+    }
+    return this.#headerTimeoutMs;
   }
 
   /** The header line that tells how many tries it took; "" unless its pool wants it. */

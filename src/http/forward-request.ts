@@ -2,17 +2,20 @@
 import type { Head } from "../protocols/http1/head.ts";
 import { HEADER } from "../protocols/http1/header-names.ts";
 import type { ByteWriter } from "../transport/byte-writer.ts";
+import { NEVER } from "../transport/deadlines.ts";
 import { writeHeadFields } from "./edits.ts";
 import type { Exchange } from "./exchange.ts";
 import { grpcTimeout } from "./grpc.ts";
 import { REQUEST_ID_LENGTH, writeRequestId } from "./request-id.ts";
+import { REQUEST_TIMEOUT, requestTimeout } from "./request-timeout.ts";
 
 /** Marks the headers that are replaced by our own. Once per exchange, before the first attempt. */
 export function dropReplacedHeaders(exchange: Exchange): void {
   const { head } = exchange;
   const { forwarding } = exchange.settings;
   const trusted = exchange.fromTrustedProxy;
-  if (exchange.clientTimeoutMs !== undefined) head.dropNamed("grpc-timeout");
+  if (exchange.grpcTimeoutMs !== NEVER) head.dropNamed("grpc-timeout");
+  if (rulesTimeout(exchange)) head.dropNamed(REQUEST_TIMEOUT);
   for (let field = 0; field < head.fieldCount; field++) {
     switch (head.id(field)) {
       case HEADER.xForwardedFor:
@@ -54,11 +57,21 @@ export function writeRequestHead(writer: ByteWriter, exchange: Exchange, endpoin
   else if (exchange.form === "absolute") writer.text(`Host: ${exchange.authority}\r\n`);
   else if (head.hostField < 0) writer.text(`Host: ${endpoint}\r\n`);
   writeForwarding(writer, exchange);
-  if (exchange.clientTimeoutMs !== undefined)
-    writer.text(`grpc-timeout: ${grpcTimeout(exchange.deadlineMs - exchange.nowMs)}\r\n`);
+  if (exchange.grpcTimeoutMs !== NEVER) writer.text(`grpc-timeout: ${grpcTimeout(exchange.leftMs)}\r\n`);
+  if (rulesTimeout(exchange)) writer.text(timeoutLine(exchange));
   writeConnection(writer, exchange);
   if (exchange.appended !== "") writer.text(exchange.appended);
   writer.text("\r\n");
+}
+
+/** Whether `X-Request-Timeout` is taken from the client, or told the endpoint: either way what goes on is our own. */
+function rulesTimeout({ matched }: Exchange): boolean {
+  return matched !== undefined && (matched.timeouts.fromClient || matched.timeouts.toEndpoint);
+}
+
+function timeoutLine({ matched, headerTimeoutMs, leftMs }: Exchange): string {
+  const isToBeTold = matched?.timeouts.toEndpoint === true || headerTimeoutMs !== NEVER;
+  return isToBeTold && leftMs !== NEVER ? `X-Request-Timeout: ${requestTimeout(leftMs)}\r\n` : "";
 }
 
 function writeForwarding(writer: ByteWriter, exchange: Exchange): void {

@@ -4,10 +4,9 @@
  */
 import { ERRORS, type ErrorCode } from "../base/errors.ts";
 import { POOL } from "../observability/metrics-table.ts";
-import { type PickedEndpoint, pickEndpoint, pickOnly, pickPastOpenCircuits } from "../pools/pick-endpoint.ts";
 import type { Pool } from "../pools/pool.ts";
 import { waitForEndpoint } from "../pools/wait-for-endpoint.ts";
-import { PASSED } from "../resilience/circuit-breaker.ts";
+import { PRIORITY_RANK } from "../resilience/load-shedding.ts";
 import { AMBIGUOUS } from "../routing/router.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import { Attempt } from "./attempt.ts";
@@ -15,6 +14,9 @@ import { ExchangeRequestEdits } from "./edits.ts";
 import type { AttemptEnd, Exchange } from "./exchange.ts";
 import { finish, leavePool } from "./finish.ts";
 import { dropReplacedHeaders } from "./forward-request.ts";
+import { Hedge } from "./hedge.ts";
+import { pick } from "./pick.ts";
+import { priorityOf } from "./priority.ts";
 import { keyOf } from "./request-key.ts";
 import { respondToChallenge, respondWithError, respondWithFixed, respondWithRedirect } from "./respond.ts";
 import { bookRetry, endRetry } from "./retries.ts";
@@ -27,12 +29,12 @@ export const PHASES = ["match", "filter", "act", "pick", "send", "relay", "retry
 
 export function handleExchange(exchange: Exchange): void {
   if (exchange.context.challenges.openHttp > 0 && respondToChallenge(exchange)) return complete(exchange);
-  const { shedding } = exchange.settings;
-  if (shedding !== undefined && isShed(exchange, shedding)) return refuse(exchange, "E_OVERLOADED");
   const route = exchange.settings.router.match(exchange);
   if (route === undefined) return refuse(exchange, "E_NO_ROUTE");
   if (route === AMBIGUOUS) return refuse(exchange, "E_AMBIGUOUS_PATH");
   exchange.matched = route;
+  const { shedding } = exchange.settings;
+  if (shedding !== undefined && isShed(exchange, route.importance, shedding)) return refuse(exchange, "E_OVERLOADED");
 
   exchange.body.limit = route.maxBodySize;
   if (exchange.body.isTooLarge) return refuse(exchange, "E_BODY_TOO_LARGE");
@@ -120,37 +122,16 @@ function attempt(exchange: Exchange, route: Route, pool: Pool): void {
   send(exchange, route, pool, endpoint);
 }
 
-function pick(exchange: Exchange, pool: Pool): Endpoint | undefined {
-  const session = exchange.sessionInUse;
-  if (session?.isBound === true) return pickBound(exchange, pool, session.preferred);
-  if (exchange.tried === undefined) return pickOf(exchange, pool, undefined);
-  // Never the same endpoint while another is left; but a pool of one is tried again on a fresh connection.
-  return pickOf(exchange, pool, exchange.tried) ?? pickOf(exchange, pool, undefined);
-}
-
-function pickOf(exchange: Exchange, { view }: Pool, tried: readonly Endpoint[] | undefined): Endpoint | undefined {
-  const preferred = exchange.sessionInUse?.preferred;
-  if (!view.hasCircuits) return pickEndpoint(view, exchange.key, tried, preferred);
-  return admitted(exchange, pickPastOpenCircuits(view, exchange.key, tried, exchange.nowMs, preferred));
-}
-
-/** The session goes to its own endpoint or nowhere. */
-function pickBound(exchange: Exchange, { view }: Pool, endpoint: Endpoint | undefined): Endpoint | undefined {
-  return endpoint === undefined ? undefined : admitted(exchange, pickOnly(view, endpoint, exchange.nowMs));
-}
-
-function admitted(exchange: Exchange, picked: PickedEndpoint | undefined): Endpoint | undefined {
-  exchange.admission = picked?.admission ?? PASSED;
-  return picked?.endpoint;
-}
-
 function send(exchange: Exchange, route: Route, pool: Pool, endpoint: Endpoint): void {
   exchange.attempts++;
   exchange.lastEndpoint = endpoint.id;
   exchange.sessionInUse?.goesTo(endpoint);
-  const running = new Attempt(exchange, route, pool, endpoint, attemptEnded);
+  const isFresh = exchange.attempts > 1;
+  if (pool.hedging !== undefined && Hedge.isFor(exchange))
+    return new Hedge(exchange, route, pool, pool.hedging, endpoint, attemptEnded).start(isFresh);
+  const running = new Attempt(exchange, route, pool, endpoint, attemptEnded, undefined);
   exchange.attempt = running;
-  running.start(exchange.attempts > 1);
+  running.start(isFresh);
 }
 
 /** Every endpoint that could take it is full: wait for a place. Otherwise there is none to wait for. */
@@ -158,6 +139,7 @@ function waitOrRefuse(exchange: Exchange, route: Route, pool: Pool): void {
   exchange.client.pauseBody();
   exchange.stopWaiting = waitForEndpoint(pool, {
     deadlineMs: exchange.deadlineMs,
+    rank: PRIORITY_RANK[priorityOf(exchange, route.importance, pool.priorityHeader)],
     get preferred() {
       return exchange.sessionInUse?.preferred;
     },
@@ -178,14 +160,18 @@ function waitOrRefuse(exchange: Exchange, route: Route, pool: Pool): void {
   if (exchange.stopWaiting !== undefined) exchange.context.metrics.add(pool.cells + POOL.queued, 1);
 }
 
-function attemptEnded(exchange: Exchange, { endpoint }: Attempt, end: AttemptEnd): void {
-  exchange.attempt = undefined;
+function attemptEnded(exchange: Exchange, ended: Attempt, end: AttemptEnd): void {
   const pool = exchange.poolInUse as Pool;
+  if (ended.watch?.goesOnWithout(ended) !== true) goOn(exchange, pool, ended.endpoint, end);
+  // Its place on the endpoint is free now.
+  if (pool.queue.length > 0) pool.queue.wake();
+}
+
+function goOn(exchange: Exchange, pool: Pool, endpoint: Endpoint, end: AttemptEnd): void {
+  exchange.attempt = undefined;
   if (end === undefined) complete(exchange);
   else if (end === "unwanted" || mayTryAgain(exchange, end)) tryAgain(exchange, pool, endpoint);
   else fallBack(exchange, end);
-  // Its place on the endpoint is free now.
-  if (pool.queue.length > 0) pool.queue.wake();
 }
 
 /** Only when the client has seen nothing, the request is still at hand, and sending it twice does no harm. */

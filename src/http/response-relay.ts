@@ -19,7 +19,9 @@ const NO_BYTES = Buffer.alloc(0);
 export type RelayResult = "more" | "done" | "tunnel" | "failed" | "unwanted";
 
 /** Says of the head of an answer whether another one is got instead. */
-export type AnswerJudge = (exchange: Exchange, head: Head) => boolean;
+export interface AnswerJudge {
+  isUnwanted(head: Head): boolean;
+}
 
 export class ResponseRelay {
   failure: ErrorCode = "E_BAD_RESPONSE";
@@ -119,7 +121,7 @@ export class ResponseRelay {
     if (end < 0 || (end < bytes.length && this.#framing !== "close")) return this.#fail("E_BAD_RESPONSE");
 
     this.status = head.status;
-    if (this.#judge?.(exchange, head) === true) {
+    if (this.#judge?.isUnwanted(head) === true) {
       this.reusable &&= this.#isComplete();
       return "unwanted";
     }

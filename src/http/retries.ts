@@ -2,6 +2,7 @@
 
 import { POOL } from "../observability/metrics-table.ts";
 import type { Pool } from "../pools/pool.ts";
+import type { PoolRetry } from "../pools/pool-retry.ts";
 import type { Head } from "../protocols/http1/head.ts";
 import type { RetryCondition } from "../resilience/retry-policy.ts";
 import type { Exchange } from "./exchange.ts";
@@ -15,7 +16,7 @@ export function bookRetry(exchange: Exchange, condition: RetryCondition, status:
   const { retry } = pool;
   const tries = exchange.attempts - exchange.attemptsElsewhere;
   if (tries > retry.attempts) return false;
-  const delayMs = retry.backoffMs(tries, exchange.context.random);
+  const delayMs = condition === "slow" ? 0 : retry.backoffMs(tries, exchange.context.random);
   const verdict = retry.policy.decide({
     condition,
     status,
@@ -56,12 +57,17 @@ export function endRetry(exchange: Exchange): void {
   exchange.retryLimits = undefined;
 }
 
+/** Whether an answer is one of those that are tried again, be it possible or not. */
+export function asksForRetry({ policy }: PoolRetry, head: Head): boolean {
+  return policy.wants(head.status, policy.judgesGrpc ? grpcStatusOf(head) : -1);
+}
+
 /** Whether an answer is not passed on, since another try is booked instead. Asked before the client gets any of it. */
 export function judgeAnswer(exchange: Exchange, head: Head): boolean {
-  const pool = exchange.poolInUse as Pool;
-  const { policy } = pool.retry;
+  const { retry } = exchange.poolInUse as Pool;
+  if (!asksForRetry(retry, head)) return false;
+  const { policy } = retry;
   const grpcStatus = policy.judgesGrpc ? grpcStatusOf(head) : -1;
-  if (!policy.wants(head.status, grpcStatus)) return false;
   // The try that is over makes room in the budget for the next.
   endRetry(exchange);
   const condition = policy.wants(head.status, -1) ? "status" : "grpc-status";

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { byteSize, duration, name, oneOrMany } from "../base/schema.ts";
 import { headerEditsSchema, rewriteSchema } from "../filters/schema.ts";
 import { keySchema } from "../pools/key-schema.ts";
+import { PRIORITIES } from "../resilience/load-shedding.ts";
 import { matchSchema, redirectSchema, respondSchema } from "../routing/schema.ts";
 
 export const splitSchema = z
@@ -31,6 +32,16 @@ export const timeoutsSchema = z
       .describe(
         "The whole exchange, from the request being complete to the last byte of the answer, with waiting, connecting and retries; 0 for no limit, as downloads and event streams need it. Does not apply once a connection is upgraded.",
       ),
+    fromClient: z
+      .boolean()
+      .default(false)
+      .describe(
+        "Clients may ask for less time in `X-Request-Timeout`: seconds such as `2.5`, or `250ms`. It never means more; what is not valid is ignored. Endpoints are told what is left of it.",
+      ),
+    toEndpoint: z
+      .boolean()
+      .default(false)
+      .describe("Endpoints are told in `X-Request-Timeout` what is left of the time, in seconds, whoever has set it."),
     response: duration({ min: 1 })
       .prefault("30s")
       .describe("From the request being sent to the first byte of the answer."),
@@ -60,6 +71,12 @@ export const routeSchema = z.strictObject({
   rewrite: rewriteSchema.optional(),
   timeouts: timeoutsSchema.prefault({}),
   maxBodySize: byteSize().prefault("10MiB").describe("Largest request body, else 413; 0 for no limit."),
+  importance: z
+    .enum(PRIORITIES)
+    .optional()
+    .describe(
+      "How important its requests are where some must wait or be refused: in the queues of pools, and when the balancer is overloaded. Goes before what a header says.",
+    ),
   upgrade: z.boolean().default(true).describe("Whether WebSocket and other upgrades are passed on."),
 });
 

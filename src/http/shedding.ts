@@ -1,6 +1,7 @@
 /** Refuses requests by their importance while this worker is overloaded. */
-import { type LoadShedder, PRIORITIES, type Priority } from "../resilience/load-shedding.ts";
+import type { LoadShedder, Priority } from "../resilience/load-shedding.ts";
 import type { RequestView } from "../routing/request-view.ts";
+import { priorityOf } from "./priority.ts";
 
 /** Of a listener that sheds load. */
 export interface Shedding {
@@ -9,12 +10,11 @@ export interface Shedding {
   readonly header: string | undefined;
 }
 
-export function isShed(request: Pick<RequestView, "header">, { shedder, header }: Shedding): boolean {
-  if (shedder.pressure === 0) return false;
-  const told = header === undefined ? undefined : request.header(header)?.toLowerCase();
-  return !shedder.admits(isPriority(told) ? told : "normal");
-}
-
-function isPriority(text: string | undefined): text is Priority {
-  return (PRIORITIES as readonly (string | undefined)[]).includes(text);
+/** `importance` is what its route says. */
+export function isShed(
+  request: Pick<RequestView, "header">,
+  importance: Priority | undefined,
+  { shedder, header }: Shedding,
+): boolean {
+  return shedder.pressure > 0 && !shedder.admits(priorityOf(request, importance, header));
 }

@@ -3,6 +3,7 @@
 import type { NetworkSet } from "../base/ip.ts";
 import type { Filter } from "../filters/definition.ts";
 import type { Pool } from "../pools/pool.ts";
+import type { Priority } from "../resilience/load-shedding.ts";
 import type { RequestView } from "../routing/request-view.ts";
 import type { Router } from "../routing/router.ts";
 import type { ListenerTls } from "../tls/listener-tls.ts";
@@ -26,6 +27,8 @@ export interface Route {
   /** Bytes; 0 for no limit. */
   readonly maxBodySize: number;
   readonly upgrade: boolean;
+  /** Of its requests; undefined where each says so itself, or nobody does. */
+  readonly importance: Priority | undefined;
   /** First cell of the route's row in the metrics. */
   readonly cells: number;
 }

@@ -76,6 +76,16 @@ export const METRICS = {
     labels: ["pool"],
     help: "Attempts that would have followed but for the retry budget.",
   },
+  evenkeel_pool_hedges_total: {
+    type: "counter",
+    labels: ["pool"],
+    help: "Attempts that were made beside one that was slow; retries, too.",
+  },
+  evenkeel_pool_hedges_won_total: {
+    type: "counter",
+    labels: ["pool"],
+    help: "Of these, the ones that answered before the other did.",
+  },
   evenkeel_pool_queued_total: { type: "counter", labels: ["pool"], help: "Requests that had to wait for an endpoint." },
   evenkeel_pool_waiting: { type: "gauge", labels: ["pool"], help: "Requests waiting now." },
   evenkeel_pool_refused_total: { type: "counter", labels: ["pool"], help: "Requests that never got an endpoint." },

@@ -48,6 +48,8 @@ export const POOL = {
   circuitsOpened: 11,
   panicked: 12,
   fellBack: 13,
+  hedges: 14,
+  hedgesWon: 15,
 } as const;
 /** Fields of an endpoint's row; `firstByte` is the time from sending to the first byte of the answer. */
 export const ENDPOINT = {
@@ -69,7 +71,7 @@ interface KindShape {
 export const KINDS = {
   listener: { rows: 256, fields: 12 },
   route: { rows: 16_384, fields: ROUTE.duration + HISTOGRAM_FIELDS },
-  pool: { rows: 4_096, fields: 14 },
+  pool: { rows: 4_096, fields: 16 },
   endpoint: { rows: 16_384, fields: ENDPOINT.firstByte + HISTOGRAM_FIELDS },
   reason: { rows: 64, fields: 1 },
 } as const satisfies Record<string, KindShape>;

@@ -145,6 +145,8 @@ function renderPools(page: Page, { table, pools }: MetricsInput): void {
     page.sample("evenkeel_pool_retries_total", { pool }, table.read("pool", row, POOL.retries));
     const overBudget = table.read("pool", row, POOL.retriesOverBudget);
     page.sample("evenkeel_pool_retries_over_budget_total", { pool }, overBudget);
+    page.sample("evenkeel_pool_hedges_total", { pool }, table.read("pool", row, POOL.hedges));
+    page.sample("evenkeel_pool_hedges_won_total", { pool }, table.read("pool", row, POOL.hedgesWon));
     page.sample("evenkeel_pool_queued_total", { pool }, table.read("pool", row, POOL.queued));
     page.sample("evenkeel_pool_waiting", { pool }, table.read("pool", row, POOL.waiting));
     page.sample("evenkeel_pool_refused_total", { pool }, table.read("pool", row, POOL.refused));

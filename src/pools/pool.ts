@@ -5,6 +5,7 @@ import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { EndpointGuard } from "./endpoint-guard.ts";
 import type { KeyConfig } from "./key-schema.ts";
 import type { PoolGate } from "./pool-gate.ts";
+import type { PoolHedging } from "./pool-hedging.ts";
 import type { PoolRetry } from "./pool-retry.ts";
 import type { DegradedEndpoint } from "./stand-in.ts";
 import type { TierPlan } from "./tier-plan.ts";
@@ -35,9 +36,13 @@ export interface Pool {
   /** Undefined when requests need not stay on one endpoint: the common case costs one comparison. */
   readonly sessions: PoolSessions<Endpoint> | undefined;
   readonly queue: WaitQueue;
+  /** The header that says how important a request is that has to wait, in lower case. */
+  readonly priorityHeader: string | undefined;
   readonly retry: PoolRetry;
   /** Undefined when everything is let in. */
   readonly gate: PoolGate | undefined;
+  /** Undefined when nothing is sent twice for being slow. */
+  readonly hedging: PoolHedging | undefined;
   /** Where requests go that this one has no place for. */
   readonly fallback: Pool | undefined;
   /** What clients get instead of an error. */

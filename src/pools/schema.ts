@@ -1,7 +1,7 @@
 /** A pool: interchangeable endpoints with their balancing, health and connection settings. */
 import { z } from "zod";
 import { balanceSchema } from "../balancing/schema.ts";
-import { duration, fixedAnswer } from "../base/schema.ts";
+import { duration, fixedAnswer, headerName } from "../base/schema.ts";
 import { healthSchema } from "../health/schema.ts";
 import { retrySchema } from "../resilience/retry-schema.ts";
 import {
@@ -9,6 +9,7 @@ import {
   circuitBreakerSchema,
   codelSchema,
   concurrencyLimitsSchema,
+  hedgingSchema,
   outlierDetectionSchema,
   overprovisioningSchema,
   panicSchema,
@@ -23,6 +24,12 @@ export const queueSchema = z
     size: z.int().min(0).max(100_000).default(1_024).describe("Requests that may wait per worker; 0 refuses at once."),
     timeout: duration().prefault("5s").describe("How long a request waits before it is refused with 503."),
     codel: codelSchema,
+    priorityHeader: headerName
+      .toLowerCase()
+      .optional()
+      .describe(
+        "A request header that says `critical`, `high`, `normal` or `low`: who is more important is served first, and takes the place of a lower one when the queue is full. A route's `importance` goes before it.",
+      ),
   })
   .describe("Where requests wait while every endpoint has reached its `maxConnections`.");
 
@@ -49,6 +56,7 @@ export const poolSchema = z.strictObject({
   connections: connectionsSchema.prefault({}),
   queue: queueSchema.prefault({}),
   retry: retrySchema.prefault({}),
+  hedging: hedgingSchema,
   sessions: sessionsSchema.optional(),
   drainTimeout: duration()
     .prefault("30s")

@@ -1,12 +1,17 @@
 import type { ErrorCode } from "../base/errors.ts";
+import { PRIORITY_RANK } from "../resilience/load-shedding.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import { hasFullEndpoint, reasonForNone } from "./pick-endpoint.ts";
 import type { Pool } from "./pool.ts";
+
+const NORMAL = PRIORITY_RANK.normal;
 
 /** Whoever needs an endpoint and found none free. */
 export interface EndpointSeeker {
   /** When it is refused with E_REQUEST_TIMEOUT, if the queue's own time is not over before. */
   readonly deadlineMs: number;
+  /** How important it is, by `PRIORITY_RANK`; like most when not set. */
+  readonly rank?: number;
   /** The endpoint of its session, if it has one: also waited for while it drains. */
   readonly preferred?: Endpoint | undefined;
   /** Picks one and counts it as taken. */
@@ -26,32 +31,38 @@ export function waitForEndpoint(pool: Pool, seeker: EndpointSeeker): (() => void
     return undefined;
   }
   const limits = pool.gate?.limits;
-  if (limits?.tryAcquire("pending") === false) {
+  const { rank = NORMAL } = seeker;
+  const mayBePending = (): boolean => limits?.tryAcquire("pending") !== false;
+  if (!mayBePending() && !(pool.queue.displaceFor(rank) && mayBePending())) {
     seeker.refuse("E_QUEUE_FULL");
     return undefined;
   }
-  const waiter = {
+  let found: Endpoint | undefined;
+  const leave = (code: ErrorCode): void => {
+    limits?.release("pending");
+    seeker.refuse(code);
+  };
+  const place = pool.queue.add({
+    rank,
     deadlineMs: seeker.deadlineMs,
     tryAgain(): boolean {
-      const endpoint = seeker.pick();
-      if (endpoint === undefined && mayWait()) return false;
-      limits?.release("pending");
-      if (endpoint !== undefined) seeker.begin(endpoint);
-      else seeker.refuse(reasonForNone(pool.view));
-      return true;
+      found = seeker.pick();
+      return found !== undefined || !mayWait();
     },
-    waitedTooLong(nowMs: number): void {
+    go(): void {
+      if (found === undefined) return leave(reasonForNone(pool.view));
       limits?.release("pending");
-      seeker.refuse(nowMs >= seeker.deadlineMs ? "E_REQUEST_TIMEOUT" : "E_QUEUE_TIMEOUT");
+      seeker.begin(found);
     },
-  };
-  if (pool.queue.add(waiter)) {
-    return () => {
-      limits?.release("pending");
-      pool.queue.remove(waiter);
-    };
+    waitedTooLong: (nowMs) => leave(nowMs >= seeker.deadlineMs ? "E_REQUEST_TIMEOUT" : "E_QUEUE_TIMEOUT"),
+    displaced: () => leave("E_QUEUE_FULL"),
+  });
+  if (place === undefined) {
+    leave("E_QUEUE_FULL");
+    return undefined;
   }
-  limits?.release("pending");
-  seeker.refuse("E_QUEUE_FULL");
-  return undefined;
+  return () => {
+    limits?.release("pending");
+    pool.queue.remove(place);
+  };
 }

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { FakeClock } from "../base/fake-clock.ts";
 import type { CodelOptions } from "../resilience/codel.ts";
+import { PRIORITY_RANK } from "../resilience/load-shedding.ts";
+import type { Waiter, WaitPlace } from "./wait-lane.ts";
 import { WaitQueue } from "./wait-queue.ts";
 
 function setUp(size: number, codel?: CodelOptions) {
@@ -9,25 +11,33 @@ function setUp(size: number, codel?: CodelOptions) {
   let length = 0;
   const served: string[] = [];
   const gone: string[] = [];
+  const displaced: string[] = [];
   const queue = new WaitQueue({ size, timeoutMs: 5_000, codel }, clock, clock, (change) => {
     length += change;
   });
-  const waiter = (name: string, deadlineMs = Number.POSITIVE_INFINITY) => ({
+  const waiter = (name: string, deadlineMs = Number.POSITIVE_INFINITY, rank = PRIORITY_RANK.normal): Waiter => ({
+    rank,
     deadlineMs,
     tryAgain() {
       if (places === 0) return false;
       places--;
-      served.push(name);
       return true;
     },
+    go: () => void served.push(name),
     waitedTooLong: () => void gone.push(name),
+    displaced: () => void displaced.push(name),
   });
+  /** Its priority is the first letter of its name. */
+  const come = (...names: string[]): boolean[] =>
+    names.map((name) => queue.add(waiter(name, undefined, "chnl".indexOf(name[0] as string))) !== undefined);
   return {
     clock,
     queue,
     served,
     gone,
+    displaced,
     waiter,
+    come,
     free: (count: number) => {
       places += count;
     },
@@ -38,7 +48,7 @@ function setUp(size: number, codel?: CodelOptions) {
 describe("the queue of a pool", () => {
   test("is first come, first served", () => {
     const { queue, waiter, served, free } = setUp(10);
-    for (const name of ["a", "b", "c"]) expect(queue.add(waiter(name))).toBeTrue();
+    for (const name of ["a", "b", "c"]) expect(queue.add(waiter(name))).toBeDefined();
     free(2);
     queue.wake();
     expect(served).toEqual(["a", "b"]);
@@ -47,8 +57,8 @@ describe("the queue of a pool", () => {
 
   test("refuses when it is full", () => {
     const { queue, waiter } = setUp(1);
-    expect(queue.add(waiter("a"))).toBeTrue();
-    expect(queue.add(waiter("b"))).toBeFalse();
+    expect(queue.add(waiter("a"))).toBeDefined();
+    expect(queue.add(waiter("b"))).toBeUndefined();
   });
 
   test("lets nobody wait longer than promised", () => {
@@ -75,8 +85,7 @@ describe("the queue of a pool", () => {
 
   test("forgets one that has left", () => {
     const { queue, waiter, served, free, clock } = setUp(10);
-    const left = waiter("a");
-    queue.add(left);
+    const left = queue.add(waiter("a")) as WaitPlace;
     queue.add(waiter("b"));
     queue.remove(left);
     queue.remove(left);
@@ -146,17 +155,125 @@ describe("the queue of a pool", () => {
   test("one that fails at once and gives its place back does not make the next lose its turn", () => {
     const { queue, waiter, served, free } = setUp(10);
     queue.add({
-      deadlineMs: Number.POSITIVE_INFINITY,
-      tryAgain() {
+      ...waiter("a"),
+      tryAgain: () => true,
+      go() {
         served.push("a");
         queue.wake();
-        return true;
       },
-      waitedTooLong() {},
     });
     queue.add(waiter("b"));
     free(1);
     queue.wake();
     expect(served).toEqual(["a", "b"]);
   });
+});
+
+describe("priorities", () => {
+  const CODEL = { targetMs: 20, intervalMs: 100 };
+
+  test("who is more important goes first; among equals it is first come, first served", () => {
+    const { queue, served, come, free } = setUp(20);
+    come("n1", "l1", "c1", "n2", "h1", "c2", "l2", "h2");
+    free(3);
+    queue.wake();
+    come("c3");
+    free(10);
+    queue.wake();
+    expect(served).toEqual(["c1", "c2", "h1", "c3", "h2", "n1", "n2", "l1", "l2"]);
+    expect(queue.length).toBe(0);
+  });
+
+  test("in a full queue the last of the least important makes room, for one that is more important only", () => {
+    const { queue, displaced, served, come, free, length } = setUp(4);
+    expect(come("n1", "l1", "l2", "h1")).toEqual([true, true, true, true]);
+    expect(come("l3", "n2", "c1", "n3", "h2", "h3", "c2", "c3", "c4")).toEqual([
+      false,
+      true,
+      true,
+      false,
+      true,
+      true,
+      true,
+      true,
+      true,
+    ]);
+    expect(displaced).toEqual(["l2", "l1", "n2", "n1", "h3", "h2", "h1"]);
+    expect([queue.length, length()]).toEqual([4, 4]);
+    expect(come("c5")).toEqual([false]);
+    free(4);
+    queue.wake();
+    expect(served).toEqual(["c1", "c2", "c3", "c4"]);
+  });
+
+  test("while the queue never gets empty, the newest of a priority go first, and the oldest make room", () => {
+    const { clock, queue, served, displaced, gone, come, free } = setUp(6, CODEL);
+    come("n1");
+    clock.advance(95);
+    come("l1", "n2", "c1", "n3", "l2");
+    expect(come("c2")).toEqual([true]);
+    // Not overloaded yet: the newest.
+    expect(displaced).toEqual(["l2"]);
+    clock.advance(15);
+    expect(gone).toEqual(["n1"]);
+    come("l3");
+    expect(come("h1")).toEqual([true]);
+    expect(displaced).toEqual(["l2", "l1"]);
+    free(6);
+    queue.wake();
+    expect(served).toEqual(["c2", "c1", "h1", "n3", "n2", "l3"]);
+    expect(clock.waiting).toBe(0);
+  });
+
+  test("nobody waits longer than promised, however many more important ones come", () => {
+    const { clock, queue, served, gone, come, free } = setUp(100);
+    come("l1");
+    for (let step = 0; step < 600; step++) {
+      come(`c${step}`);
+      free(1);
+      queue.wake();
+      clock.advance(10);
+    }
+    expect([served.length, gone]).toEqual([600, ["l1"]]);
+  });
+
+  test("room can be made without coming in", () => {
+    const { queue, displaced, come } = setUp(10);
+    come("n1", "l1", "n2");
+    expect([queue.displaceFor(2), queue.displaceFor(2), queue.displaceFor(0), queue.displaceFor(3)]).toEqual([
+      true,
+      false,
+      true,
+      false,
+    ]);
+    expect(displaced).toEqual(["l1", "n2"]);
+  });
+
+  test("one that is displaced may come again at once, and be more important", () => {
+    const { queue, waiter, displaced, come } = setUp(1);
+    queue.add({ ...waiter("l1", undefined, 3), displaced: () => void come("c1") });
+    expect(come("h1")).toEqual([false]);
+    expect([queue.length, displaced]).toEqual([1, []]);
+  });
+});
+
+test("one whose own time is over gets no place that has become free", () => {
+  const { clock, queue, waiter, gone, served, free } = setUp(10);
+  clock.advance(5);
+  queue.add(waiter("a", 12));
+  queue.add(waiter("b"));
+  clock.advance(8);
+  free(1);
+  queue.wake();
+  expect([gone, served]).toEqual([["a"], ["b"]]);
+});
+
+test("it makes no difference how many wait, and from where they leave", () => {
+  const { clock, queue, waiter, length } = setUp(100_000);
+  const places: WaitPlace[] = [];
+  for (let index = 0; index < 100_000; index++)
+    places.push(queue.add(waiter(String(index), undefined, index % 4)) as WaitPlace);
+  for (let index = 0; index < 100_000; index += 2) queue.remove(places[index] as WaitPlace);
+  for (let index = 99_999; index >= 0; index -= 2) queue.remove(places[index] as WaitPlace);
+  expect([queue.length, length(), clock.waiting]).toEqual([0, 0, 0]);
 });

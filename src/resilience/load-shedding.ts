@@ -19,7 +19,8 @@ export interface LoadSheddingOptions {
   readonly recoveryMs: number;
 }
 
-const RANK: Readonly<Record<Priority, number>> = { critical: 0, high: 1, normal: 2, low: 3 };
+/** What comes first has the lowest. */
+export const PRIORITY_RANK: Readonly<Record<Priority, number>> = { critical: 0, high: 1, normal: 2, low: 3 };
 /** Critical requests are never shed. */
 const SHEDDABLE = PRIORITIES.length - 1;
 
@@ -60,7 +61,7 @@ export class LoadShedder {
 
   /** The share of requests of this priority that are refused now, 0 to 1. One priority is shed wholly before the next. */
   shedShare(priority: Priority): number {
-    const turn = SHEDDABLE - RANK[priority];
+    const turn = SHEDDABLE - PRIORITY_RANK[priority];
     return turn === SHEDDABLE ? 0 : Math.min(1, Math.max(0, this.#pressure * SHEDDABLE - turn));
   }
 

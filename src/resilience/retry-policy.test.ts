@@ -58,6 +58,12 @@ describe("what has failed", () => {
 });
 
 describe("what may be repeated", () => {
+  test("a hedge needs no failure, only a request that may have two effects", () => {
+    expect(decide({ ...get, condition: "slow" }, { conditions: [] })).toBe("retry");
+    expect(decide({ ...post, condition: "slow" })).toBe("not-idempotent");
+    expect(decide({ ...get, condition: "slow", bodyReplayable: false })).toBe("body-not-kept");
+  });
+
   test("a POST that may have had an effect is not", () => {
     expect(decide(post)).toBe("not-idempotent");
     expect(decide({ ...post, condition: "status", status: 503 })).toBe("not-idempotent");

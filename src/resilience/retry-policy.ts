@@ -4,9 +4,10 @@ import type { FailureKind } from "../base/errors.ts";
 /**
  * `connect-failure`: no connection; `reset`: it broke before an answer; `refused-stream`: the endpoint said that it did
  * not look at the request (HTTP/2 REFUSED_STREAM, GOAWAY; RFC 9113 section 8.7); `timeout`: no answer in time;
- * `bad-answer`: one that cannot be understood; the last two: an answer that asks for it.
+ * `bad-answer`: one that cannot be understood; `status` and `grpc-status`: an answer that asks for it; `slow`: nothing has
+ * failed yet, but a hedge is to run beside the attempt.
  */
-export type RetryCondition = FailureKind | "status" | "grpc-status";
+export type RetryCondition = FailureKind | "status" | "grpc-status" | "slow";
 
 export interface RetryPolicyOptions {
   /** Further tries after the first; 0 turns retries off. */
@@ -94,6 +95,7 @@ export class RetryPolicy {
   }
 
   #isListed({ condition, status, grpcStatus }: FailedAttempt): boolean {
+    if (condition === "slow") return true;
     if (condition === "status") return this.#statuses[status] === 1;
     if (condition === "grpc-status") return this.#grpcStatuses[grpcStatus] === 1;
     return this.#conditions.has(condition);

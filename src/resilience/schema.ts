@@ -201,7 +201,9 @@ export const loadSheddingSchema = z
         priorityHeader: headerName
           .toLowerCase()
           .optional()
-          .describe("A request header that says `critical`, `high`, `normal` or `low`. Without it all are `normal`."),
+          .describe(
+            "A request header that says `critical`, `high`, `normal` or `low`; a route's `importance` goes before it. Without either all are `normal`.",
+          ),
         recovery: duration({ min: 1 }).prefault("5s").describe("Time that it takes to let everything pass again."),
       })
       .refine((value) => value.delayFull > value.delayFrom, {
