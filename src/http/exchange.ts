@@ -3,26 +3,22 @@
  * handle-exchange.ts. Whatever costs something (text of headers, ids) is made when it is first asked for.
  */
 
-import { latin1 } from "../base/bytes.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import type { FilterContext } from "../filters/definition.ts";
 import type { AccessRecord } from "../observability/access-format.ts";
 import type { Pool } from "../pools/pool.ts";
 import type { GateTicket } from "../pools/pool-gate.ts";
 import type { Head } from "../protocols/http1/head.ts";
-import { absoluteAuthority, type TargetForm, targetForm } from "../protocols/http1/inspect-request.ts";
 import { type Admission, PASSED } from "../resilience/circuit-breaker.ts";
 import type { ConcurrencyLimits } from "../resilience/concurrency-limits.ts";
 import type { RetryBudget } from "../resilience/retry-budget.ts";
 import { NEVER } from "../transport/deadlines.ts";
-import type { TlsView } from "../transport/origin.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { ClientSide } from "./client-side.ts";
 import type { HttpContext } from "./context.ts";
 import { grpcTimeoutMs } from "./grpc.ts";
+import { ReceivedRequest } from "./received-request.ts";
 import { RequestBody } from "./request-body.ts";
-import { isRequestId, type RequestId, requestIdText } from "./request-id.ts";
-import { findCookie, findQueryParameter } from "./request-parts.ts";
 import { REQUEST_TIMEOUT, requestTimeoutMs } from "./request-timeout.ts";
 import type { ListenerSnapshot, Route } from "./snapshot.ts";
 
@@ -62,18 +58,10 @@ export interface FollowedSession {
   count(): void;
 }
 
-export class Exchange implements FilterContext, AccessRecord {
-  readonly context: HttpContext;
-  readonly settings: ListenerSnapshot;
-  readonly client: ClientSide;
-  /** Valid until the exchange is finished. */
-  readonly head: Head;
+export class Exchange extends ReceivedRequest implements FilterContext, AccessRecord {
   readonly body: RequestBody;
-  /** When its first byte arrived. */
-  readonly startedMs: number;
   /** The time of the event that is being handled: asking the clock once per event is enough. */
   nowMs: number;
-  readonly form: TargetForm;
 
   matched: Route | undefined;
   poolInUse: Pool | undefined;
@@ -123,32 +111,13 @@ export class Exchange implements FilterContext, AccessRecord {
   totalMs = -1;
   failure: ErrorCode | undefined;
   lastEndpoint = "";
-  #id: RequestId | string | undefined;
-  #path: string | undefined;
-  #query = "";
-  #host: string | undefined;
-  #clientIp: string | undefined;
   #grpcTimeoutMs: number | undefined;
   #headerTimeoutMs: number | undefined;
 
   constructor(context: HttpContext, settings: ListenerSnapshot, client: ClientSide, head: Head, startedMs: number) {
-    this.context = context;
-    this.settings = settings;
-    this.client = client;
-    this.head = head;
+    super(context, settings, client, head, startedMs);
     this.body = new RequestBody(head);
-    this.form = targetForm(head);
-    this.startedMs = startedMs;
     this.nowMs = startedMs;
-  }
-
-  /** The address the connection came from. */
-  get peerIp(): string {
-    return this.client.ip;
-  }
-
-  get clientPort(): number {
-    return this.client.port;
   }
 
   /** When the time that its route or its client allows for all of it is over. The route's runs once the request is complete. */
@@ -193,19 +162,6 @@ export class Exchange implements FilterContext, AccessRecord {
     return this.body.complete && this.canReplay && this.#heldBytes <= REPLAY_BYTES;
   }
 
-  /** The peer is one of those whose forwarding headers are believed. */
-  get fromTrustedProxy(): boolean {
-    return this.settings.trustedProxies?.has(this.peerIp) ?? false;
-  }
-
-  get id(): RequestId | string {
-    if (this.#id === undefined) {
-      const sent = this.fromTrustedProxy ? this.head.get("x-request-id") : undefined;
-      this.#id = sent !== undefined && isRequestId(sent) ? sent : this.context.requestIds.next(this.startedMs);
-    }
-    return this.#id;
-  }
-
   /** How long the client says it will wait, from the beginning of its request; Infinity when it does not say. */
   get clientTimeoutMs(): number {
     return Math.min(this.grpcTimeoutMs, this.headerTimeoutMs);
@@ -236,83 +192,7 @@ export class Exchange implements FilterContext, AccessRecord {
     return this.poolInUse?.retry.header === true ? `X-Evenkeel-Attempts: ${this.attempts}\r\n` : "";
   }
 
-  // What routing and filters see (RequestView, FilterContext).
-
-  get scheme(): string {
-    if (!this.fromTrustedProxy) return this.settings.scheme;
-    const told = this.head.get("x-forwarded-proto")?.toLowerCase();
-    return told === "https" || told === "http" ? told : this.settings.scheme;
-  }
-
-  get tls(): TlsView | undefined {
-    return this.client.origin.tls;
-  }
-
-  get method(): string {
-    return latin1(this.head.bytes, this.head.start, this.head.methodEnd);
-  }
-
-  get isHeadRequest(): boolean {
-    const { bytes, start, methodEnd } = this.head;
-    return methodEnd - start === 4 && bytes[start] === 0x48 && this.method === "HEAD";
-  }
-
-  get path(): string {
-    if (this.#path === undefined) this.#splitTarget();
-    return this.#path as string;
-  }
-
-  get query(): string {
-    if (this.#path === undefined) this.#splitTarget();
-    return this.#query;
-  }
-
-  get host(): string {
-    this.#host ??= this.authority.replace(/:\d*$/, "").toLowerCase();
-    return this.#host;
-  }
-
-  /** Host and port as the client sent them. */
-  get authority(): string {
-    if (this.form === "absolute") {
-      const range = absoluteAuthority(this.head);
-      if (range !== undefined) return latin1(this.head.bytes, range.start, range.end);
-    }
-    return this.head.hostField < 0 ? "" : this.head.value(this.head.hostField);
-  }
-
-  /** The peer, or behind trusted proxies the last address that none of them vouches for as its own. */
-  get clientIp(): string {
-    this.#clientIp ??= this.#findClientIp();
-    return this.#clientIp;
-  }
-
-  header(name: string): string | undefined {
-    return this.head.get(name);
-  }
-
-  cookie(name: string): string | undefined {
-    return findCookie(this.head.get("cookie"), name);
-  }
-
-  queryParameter(name: string): string | undefined {
-    return findQueryParameter(this.query, name);
-  }
-
-  get requestId(): string {
-    const { id } = this;
-    return typeof id === "string" ? id : requestIdText(id);
-  }
-
   // What the access log shows (AccessRecord).
-
-  get startedWallMs(): number {
-    return this.context.clock.wallNow() - (this.context.clock.now() - this.startedMs);
-  }
-
-  get listener(): string {
-    return this.settings.name;
-  }
 
   get route(): string {
     return this.matched?.name ?? "";
@@ -324,10 +204,6 @@ export class Exchange implements FilterContext, AccessRecord {
 
   get endpoint(): string {
     return this.lastEndpoint;
-  }
-
-  get target(): string {
-    return latin1(this.head.bytes, this.head.targetStart, this.head.targetEnd);
   }
 
   get protocol(): string {
@@ -349,45 +225,4 @@ export class Exchange implements FilterContext, AccessRecord {
   get reason(): string {
     return this.failure ?? "";
   }
-
-  get userAgent(): string {
-    return this.head.get("user-agent") ?? "";
-  }
-
-  get referer(): string {
-    return this.head.get("referer") ?? "";
-  }
-
-  #splitTarget(): void {
-    let target = this.target;
-    if (this.form === "absolute") {
-      const range = absoluteAuthority(this.head);
-      target = range === undefined ? target : latin1(this.head.bytes, range.end, this.head.targetEnd);
-      if (!target.startsWith("/")) target = `/${target}`;
-    }
-    const question = target.indexOf("?");
-    this.#path = question < 0 ? target : target.slice(0, question);
-    this.#query = question < 0 ? "" : target.slice(question + 1);
-  }
-
-  #findClientIp(): string {
-    if (!this.fromTrustedProxy) return this.peerIp;
-    const forwarded = this.head.get("x-forwarded-for");
-    if (forwarded === undefined) return this.peerIp;
-    const hops = forwarded.split(",");
-    for (let index = hops.length - 1; index >= 0; index--) {
-      const hop = parseHop((hops[index] as string).trim());
-      // Whoever wrote something that is not an address cannot be believed any further.
-      if (hop === undefined) break;
-      if (index === 0 || !this.settings.trustedProxies?.has(hop)) return hop;
-    }
-    return this.peerIp;
-  }
-}
-
-/** An address in X-Forwarded-For, where some write a port or brackets with it. */
-function parseHop(text: string): string | undefined {
-  const bare =
-    /^\[([0-9A-Fa-f:.]+)\](?::\d+)?$/.exec(text)?.[1] ?? /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(text)?.[1] ?? text;
-  return /^(\d{1,3}(\.\d{1,3}){3}|[0-9A-Fa-f:]+:[0-9A-Fa-f:.]*)$/.test(bare) ? bare : undefined;
 }
