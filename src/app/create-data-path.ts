@@ -1,5 +1,5 @@
 /** The data path of one worker: everything that serves, wired together. */
-import { buildBalancer } from "../balancing/build.ts";
+import type { Balancer } from "../balancing/definition.ts";
 import { algorithms } from "../balancing/registry.ts";
 import { afterEvents, type Clock, type Timers } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
@@ -21,9 +21,9 @@ import { EMPTY_VIEW, type Pool, type PoolView, type SorryAnswer } from "../pools
 import type { PoolGate } from "../pools/pool-gate.ts";
 import type { PoolRetry } from "../pools/pool-retry.ts";
 import type { PoolConfig } from "../pools/schema.ts";
+import { buildTierBalancer } from "../pools/tier-balancer.ts";
 import { WaitQueue, type WaitQueueOptions } from "../pools/wait-queue.ts";
 import { codelOptions } from "../resilience/options.ts";
-import { WEIGHT_SCALE } from "../resilience/slow-start.ts";
 import type { PoolSessions } from "../sessions/pool-sessions.ts";
 import type { SessionTable } from "../sessions/session-table.ts";
 import type { TcpSnapshot } from "../tcp/snapshot.ts";
@@ -412,20 +412,20 @@ class WorkerDataPath implements DataPath {
 
   #buildView(pool: PoolInUse, endpoints: readonly Endpoint[]): PoolView {
     const { config } = pool;
-    const { random, clock } = this.#options;
+    const { random, clock, worker, endpointTable } = this.#options;
+    const place = { random, clock, worker, workers: endpointTable.workers };
     const numbers = [...new Set(endpoints.map((endpoint) => endpoint.tier))].sort((a, b) => a - b);
-    const observers = new Map<Endpoint, ReturnType<typeof buildBalancer<Endpoint>>>();
+    const observers = new Map<Endpoint, Balancer<Endpoint>>();
     const byTier = numbers.map((tier) => endpoints.filter((endpoint) => endpoint.tier === tier));
-    const weightUnit = config.slowStart === false ? 1 : WEIGHT_SCALE;
     const tiers = byTier.map((members) => {
-      const balancer = buildBalancer(config.balance, members, { random, clock }, weightUnit);
+      const balancer = buildTierBalancer(config, members, place);
       if (balancer.onRelease !== undefined) for (const member of members) observers.set(member, balancer);
       return balancer;
     });
     const guards = this.#policies.guards(pool, config, endpoints);
     const hasCircuits = guards !== undefined && [...guards.values()].some(({ breaker }) => breaker !== undefined);
     const plan = this.#policies.plan(pool, config, byTier, tiers, (members) =>
-      buildBalancer(config.balance, members, { random, clock }, weightUnit),
+      buildTierBalancer(config, members, place),
     );
     return { endpoints, tiers, observers: observers.size === 0 ? undefined : observers, guards, hasCircuits, plan };
   }

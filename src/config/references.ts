@@ -161,6 +161,12 @@ function checkPool(pool: PoolConfig, path: Path, error: Report, warn: Report): v
     const keyed = Object.entries(algorithms).flatMap(([name, algorithm]) => (algorithm.keyed ? [name] : []));
     warn([...path, "key"], `${pool.balance.algorithm} does not use a key; these do: ${keyed.join(", ")}`);
   }
+  if (pool.subset !== undefined && algorithms[pool.balance.algorithm].keyed)
+    error(
+      [...path, "subset"],
+      `each worker has other endpoints, so ${pool.balance.algorithm} would lead one key to several of them`,
+      "take power-of-two-choices with `sessions`, or leave `subset` out",
+    );
   checkWeights(pool, path, warn);
   for (const { severity, key, message } of pool.sessions === undefined ? [] : checkSessions(pool.sessions))
     (severity === "error" ? error : warn)([...path, "sessions", ...(key === "" ? [] : [key])], message);

@@ -1,10 +1,10 @@
-import type { BalancedEndpoint } from "../balancing/definition.ts";
+import type { SubsetEndpoint } from "../balancing/subset-balancer.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 
 const KNOWN = new WeakMap<Endpoint, AnywayEndpoint>();
 
 /** An endpoint as it is balanced over in panic: whatever checks and ejections say of it, but not what operators say. */
-export class AnywayEndpoint implements BalancedEndpoint {
+export class AnywayEndpoint implements SubsetEndpoint {
   readonly id: string;
   readonly endpoint: Endpoint;
 
@@ -29,6 +29,10 @@ export class AnywayEndpoint implements BalancedEndpoint {
   }
 
   get eligible(): boolean {
+    return this.endpoint.mayBeTried;
+  }
+
+  get available(): boolean {
     return this.endpoint.mayBeTried;
   }
 }
