@@ -7,7 +7,7 @@ import type { Pool } from "../pools/pool.ts";
 import type { Head } from "../protocols/http1/head.ts";
 import { changeCookie, setCookieValue, withSetCookieValue } from "../sessions/cookie-text.ts";
 import type { PoolSessions, SessionHome } from "../sessions/pool-sessions.ts";
-import type { CookieSessionsConfig } from "../sessions/schema.ts";
+import { type CookieSessionsConfig, isCarried } from "../sessions/schema.ts";
 import { looksLikeToken } from "../sessions/token.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { Exchange, FollowedSession } from "./exchange.ts";
@@ -106,7 +106,7 @@ class ExchangeSession implements FollowedSession {
   answered(head: Head): void {
     const endpoint = this.#endpoint;
     const { config } = this.#sessions;
-    if (endpoint === undefined || config.type === "clientIp") return;
+    if (endpoint === undefined || !isCarried(config)) return;
     if (config.type === "header") {
       const value = config.learn ? head.get(this.#sessions.name.toLowerCase()) : undefined;
       if (value !== undefined && value !== "") this.#learn(value, endpoint);
@@ -126,8 +126,15 @@ class ExchangeSession implements FollowedSession {
   #readKey(): string | undefined {
     const { config, name } = this.#sessions;
     if (config.type === "clientIp") return this.#exchange.clientIp;
+    if (config.type === "clientCertificate") return this.#readCertificate();
     const value = config.type === "header" ? this.#exchange.header(name.toLowerCase()) : this.#exchange.cookie(name);
     return value === "" ? undefined : value;
+  }
+
+  /** Of one that is not verified, anybody could have made it. */
+  #readCertificate(): string | undefined {
+    const certificate = this.#exchange.tls?.clientCertificate;
+    return certificate?.verified === true ? certificate.fingerprint256 : undefined;
   }
 
   #readToken(): SessionHome | undefined {

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ConnectionOptions } from "node:tls";
 import type { ConfigInput } from "../../src/config/schema.ts";
-import { LISTENER } from "../../src/observability/metrics-table.ts";
+import { LISTENER, POOL } from "../../src/observability/metrics-table.ts";
 import { type Balancer, startBalancer } from "../support/balancer.ts";
 import { createAuthority, hasOpenssl, type IssuedPair } from "../support/openssl.ts";
 import { startEchoEndpoint } from "../support/raw-endpoint.ts";
@@ -107,6 +107,29 @@ else {
     expect(await who(shows(pairs.stranger))).toBe("nobody");
     expect(await who({})).toBe("nobody");
     expect(await who(shows(pairs.revoked))).toStartWith("404");
+  });
+
+  test("a verified certificate is a session: on any connection", async () => {
+    const names = ["a", "b", "c", "d"];
+    const endpoints = names.map((name) => {
+      const endpoint = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response(name) });
+      stops.push(() => endpoint.stop(true));
+      return `127.0.0.1:${endpoint.port}`;
+    });
+    const started = serve({
+      listeners: { web: { address: "127.0.0.1:0", pool: "app", tls: tlsWith("request") } },
+      pools: { app: { endpoints, balance: "round-robin", sessions: { type: "clientCertificate" } } },
+    });
+    const homes = async (options: ConnectionOptions): Promise<number> => {
+      const seen = new Set<string>();
+      for (let round = 0; round < 2 * names.length; round++) seen.add(bodyOf(await ask(started.port, options)));
+      return seen.size;
+    };
+    expect([await homes(shows(pairs.app)), await homes(shows(pairs.other))]).toEqual([1, 1]);
+    // Whoever shows none, or one that anybody could have made, has no session.
+    expect([await homes({}), await homes(shows(pairs.stranger))]).toEqual([4, 4]);
+    const read = (field: number): number => started.tables.metrics.read("pool", 0, field);
+    expect([read(POOL.sessionsNew), read(POOL.sessionsKept)]).toEqual([2, 14]);
   });
 
   test("headers tell endpoints, and what a client claims itself does not get through", async () => {
