@@ -86,6 +86,8 @@ function fallBack(exchange: Exchange, code: ErrorCode): void {
   const pool = exchange.poolInUse as Pool;
   const { fallback } = pool;
   if (fallback === undefined || !isForFallback(code) || !exchange.canReplay) return refuse(exchange, code);
+  // Elsewhere nobody knows what it is about.
+  if (exchange.sessionInUse?.isBound === true) return refuse(exchange, code);
   endRetry(exchange);
   if (exchange.ticket !== undefined) leavePool(exchange, exchange.ticket, code);
   exchange.context.metrics.add(pool.cells + POOL.fellBack, 1);
@@ -160,6 +162,12 @@ function waitOrRefuse(exchange: Exchange, route: Route, pool: Pool): void {
     deadlineMs: exchange.deadlineMs,
     get preferred() {
       return exchange.sessionInUse?.preferred;
+    },
+    get isBound() {
+      return exchange.sessionInUse?.isBound === true;
+    },
+    get nowMs() {
+      return exchange.nowMs;
     },
     pick() {
       exchange.nowMs = exchange.context.clock.now();
