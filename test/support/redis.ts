@@ -95,5 +95,10 @@ export async function addReplica(cluster: readonly RedisServer[], index: number)
     async () => (await replica.command("INFO", "replication")).includes("master_link_status:up"),
     "a replica that has the data",
   );
+  // Before its master has told it which slots are its own, it would not stand for election.
+  await eventually(
+    async () => (await replica.command("CLUSTER", "INFO")).includes("cluster_state:ok"),
+    "a replica that knows the cluster",
+  );
   return replica;
 }
