@@ -28,6 +28,11 @@ const PATIENCE_MS = 20_000;
 
 /** Sends them for `seconds`, and waits until the last one has an answer. */
 export async function sendCrowd(port: number, rate: Rate, seconds: number): Promise<Visit[]> {
+  return Promise.all(await arrive(port, rate, seconds));
+}
+
+/** As many as come in `seconds`; whether they have an answer by then or not. */
+async function arrive(port: number, rate: Rate, seconds: number): Promise<Promise<Visit>[]> {
   const started = performance.now();
   const visits: Promise<Visit>[] = [];
   const sent = { browse: 0, buy: 0 };
@@ -36,7 +41,7 @@ export async function sendCrowd(port: number, rate: Rate, seconds: number): Prom
       for (; sent[kind] < (rate[kind] * atMs) / 1_000; sent[kind]++) visits.push(visit(port, kind, atMs));
     await Bun.sleep(TICK_MS);
   }
-  return Promise.all(visits);
+  return visits;
 }
 
 async function visit(port: number, kind: Visit["kind"], atMs: number): Promise<Visit> {
@@ -72,31 +77,39 @@ export function count(visits: readonly Visit[], kind: Visit["kind"], outcome: Ou
   return visits.filter((each) => each.kind === kind && each.outcome === outcome).length;
 }
 
+const DAY = [
+  { name: "usual", rate: USUAL, seconds: 3 },
+  { name: "sale", rate: SALE, seconds: 5 },
+  { name: "usual", rate: USUAL, seconds: 3 },
+] as const;
+
+function line(visits: readonly Visit[]): string {
+  const refused = count(visits, "browse", "refused") + count(visits, "buy", "refused");
+  const failed = count(visits, "browse", "failed") + count(visits, "buy", "failed");
+  const figures: [figure: number | string, width: number][] = [
+    [visits.length, 8],
+    [count(visits, "browse", "served"), 8],
+    [count(visits, "browse", "waiting room"), 15],
+    [count(visits, "buy", "served"), 9],
+    [refused, 10],
+    [failed, 9],
+    [`${percentile(visits, 50).toFixed(0)} ms`, 11],
+    [`${percentile(visits, 99).toFixed(0)} ms`, 11],
+  ];
+  return figures.map(([figure, width]) => String(figure).padStart(width)).join("");
+}
+
 if (import.meta.main) {
   const port = Number(process.env["FRONT_PORT"] ?? 8080);
-  console.log("second          asked   shown  waiting room  bought  refused  failed     p50     p99");
+  const hours: Promise<Visit>[][] = [];
+  for (const { rate, seconds } of DAY) hours.push(await arrive(port, rate, seconds));
+  console.log("second       asked   shown   waiting room   bought   refused   failed        p50        p99");
   let second = 0;
-  for (const [name, rate, seconds] of [
-    ["usual", USUAL, 3],
-    ["sale", SALE, 5],
-    ["usual", USUAL, 3],
-  ] as const) {
-    const visits = await sendCrowd(port, rate, seconds);
+  for (const [index, { name, seconds }] of DAY.entries()) {
+    const visits = await Promise.all(hours[index] ?? []);
     for (let at = 0; at < seconds; at++) {
       const during = visits.filter(({ atMs }) => Math.floor(atMs / 1_000) === at);
-      const refused = count(during, "browse", "refused") + count(during, "buy", "refused");
-      const failed = count(during, "browse", "failed") + count(during, "buy", "failed");
-      const figures = [
-        String(during.length).padStart(12),
-        String(count(during, "browse", "served")).padStart(8),
-        String(count(during, "browse", "waiting room")).padStart(14),
-        String(count(during, "buy", "served")).padStart(8),
-        String(refused).padStart(9),
-        String(failed).padStart(8),
-        `${percentile(during, 50).toFixed(0)} ms`.padStart(8),
-        `${percentile(during, 99).toFixed(0)} ms`.padStart(8),
-      ];
-      console.log(`${String(++second).padStart(2)} ${name.padEnd(6)}${figures.join("")}`);
+      console.log(`${String(++second).padStart(4)} ${name.padEnd(5)}${line(during)}`);
     }
   }
 }
