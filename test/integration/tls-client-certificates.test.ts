@@ -109,7 +109,7 @@ else {
     expect(await who(shows(pairs.revoked))).toStartWith("404");
   });
 
-  test("a verified certificate is a session: on any connection", async () => {
+  test("a verified certificate is a session: on any connection, and on one whose handshake was spared", async () => {
     const names = ["a", "b", "c", "d"];
     const endpoints = names.map((name) => {
       const endpoint = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response(name) });
@@ -130,7 +130,40 @@ else {
     expect([await homes({}), await homes(shows(pairs.stranger))]).toEqual([4, 4]);
     const read = (field: number): number => started.tables.metrics.read("pool", 0, field);
     expect([read(POOL.sessionsNew), read(POOL.sessionsKept)]).toEqual([2, 14]);
+    for (const version of ["-tls1_2", "-tls1_3"]) {
+      const seen = [await comeBack(started.port, version, true), await comeBack(started.port, version, false)];
+      expect(seen.map(({ reused }) => reused)).toEqual([false, true]);
+      expect(seen.map(({ body }) => body)).toEqual([seen[0]!.body, seen[0]!.body]);
+    }
+    expect([read(POOL.sessionsNew), read(POOL.sessionsKept)]).toEqual([2, 18]);
   });
+
+  /** One request by openssl, which takes up the TLS session that the first one got. */
+  async function comeBack(port: number, version: string, first: boolean): Promise<{ reused: boolean; body: string }> {
+    const file = join(authority.folder, `session${version}.pem`);
+    const session = first ? ["-sess_out", file] : ["-sess_in", file];
+    const shown = ["-cert", pairs.app.certificatePath, "-key", pairs.app.keyPath];
+    const args = [
+      "s_client",
+      "-connect",
+      `127.0.0.1:${port}`,
+      version,
+      "-servername",
+      "main.test",
+      ...shown,
+      ...session,
+    ];
+    const client = Bun.spawn(["openssl", ...args, "-ign_eof"], {
+      stdin: new Blob(["GET / HTTP/1.1\r\nHost: main.test\r\nConnection: close\r\n\r\n"]),
+      stdout: "pipe",
+      stderr: "ignore",
+    });
+    const output = await new Response(client.stdout).text();
+    // openssl puts it wherever it is in its own report.
+    const body = /HTTP\/1\.1 200 [\s\S]*?\r\n\r\n([a-d])/.exec(output)?.[1];
+    if (body === undefined) throw new Error(`no answer: ${output}`);
+    return { reused: /^Reused, TLSv1/m.test(output), body };
+  }
 
   test("headers tell endpoints, and what a client claims itself does not get through", async () => {
     const endpoint = startEchoEndpoint();
