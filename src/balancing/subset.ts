@@ -4,7 +4,8 @@
  *
  * The endpoints lie on a ring, ordered by a hash of their identity; the clients stand on it at equal distances, and each
  * takes the next `size` from where it stands. So the numbers of clients that endpoints have differ by one at most, and an
- * endpoint that comes or goes changes one member of a subset at most. Cost: O(n log n) when endpoints change.
+ * endpoint that comes or goes changes one member of a subset at most. (Where they are shuffled and dealt out instead, as in
+ * the book, one more or less deals them all anew.) Cost: O(n log n) when endpoints change.
  * Sources: Site Reliability Engineering, chapter 20; Finagle's deterministic aperture.
  */
 import { hashString } from "../base/hash.ts";
