@@ -1,10 +1,11 @@
 /** What picks among the endpoints of a pool: a balancer for each tier, those who watch, and a plan where one is wanted. */
-import { buildBalancer } from "../balancing/build.ts";
-import type { BalancedEndpoint, Balancer, BuildContext } from "../balancing/definition.ts";
+import type { Balancer } from "../balancing/definition.ts";
+import type { SubsetEndpoint } from "../balancing/subset-balancer.ts";
 import { canDegrade } from "../health/schema.ts";
 import type { PoolView } from "../pools/pool.ts";
 import type { PoolConfig } from "../pools/schema.ts";
 import { DegradedEndpoint } from "../pools/stand-in.ts";
+import { buildTierBalancer, type TierPlace } from "../pools/tier-balancer.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { PoolPlace, PoolPolicies } from "./pool-policies.ts";
 import { weightUnitOf } from "./weights.ts";
@@ -13,12 +14,12 @@ export function buildView(
   pool: PoolPlace & { readonly config: PoolConfig },
   endpoints: readonly Endpoint[],
   policies: PoolPolicies,
-  { random, clock }: BuildContext,
+  place: TierPlace,
 ): PoolView {
   const { config } = pool;
   const weightUnit = weightUnitOf(config);
-  const build = <E extends BalancedEndpoint>(members: readonly E[]): Balancer<E> =>
-    buildBalancer(config.balance, members, { random, clock }, weightUnit);
+  const build = <E extends SubsetEndpoint>(members: readonly E[]): Balancer<E> =>
+    buildTierBalancer(config, members, weightUnit, place);
   const numbers = [...new Set(endpoints.map((endpoint) => endpoint.tier))].sort((a, b) => a - b);
   const byTier = numbers.map((tier) => endpoints.filter((endpoint) => endpoint.tier === tier));
   const watching = new Map<Endpoint, Balancer<Endpoint>>();

@@ -374,7 +374,8 @@ class WorkerDataPath implements DataPath {
       same.connections.configure(pool.config.connections);
       return same;
     });
-    pool.view = buildView(pool, endpoints, this.#policies, this.#options);
+    const { workers } = this.#options.endpointTable;
+    pool.view = buildView(pool, endpoints, this.#policies, { ...this.#options, workers });
     pool.sessions?.replaceEndpoints(endpoints);
     const kept = new Set(specs.map(({ id }) => id));
     for (const gone of known.values()) {

@@ -24,3 +24,24 @@ export const balanceSchema = (either as unknown as z.ZodType<BalanceConfig, Bala
   .describe(
     "How to choose among the endpoints: the name of an algorithm, or an object with `algorithm` and its options.",
   );
+
+export const subsetSchema = z
+  .strictObject({
+    size: z
+      .int()
+      .min(1)
+      .max(10_000)
+      .describe("Endpoints of each tier that a worker uses; more where some would be left without any worker."),
+    instance: z
+      .int()
+      .min(0)
+      .max(999)
+      .default(0)
+      .describe("Which of the balancers in front of the same endpoints this one is, counted from 0."),
+    instances: z.int().min(1).max(1_000).default(1).describe("How many balancers are in front of the same endpoints."),
+  })
+  .refine(({ instance, instances }) => instance < instances, {
+    path: ["instance"],
+    message: "expected less than instances: the first balancer is 0",
+  })
+  .describe("For very large pools: each worker balances over some of the endpoints, so that connections stay few.");

@@ -105,12 +105,20 @@ function checkChallengePorts(config: Config, requested: readonly Requested[], wa
     );
 }
 
-/** A condition that nobody can meet: clients show certificates only when asked. */
+/** What nobody can meet: clients show certificates only when asked. */
 function checkClientCertificates(config: Config, warn: Report): void {
+  const asks = (name: string): boolean => (tlsOf(config.listeners[name])?.clientAuthentication.mode ?? "off") !== "off";
+  const isAsked = Object.keys(config.listeners).some(asks);
+  for (const [name, { sessions }] of Object.entries(config.pools))
+    if (sessions?.type === "clientCertificate" && !isAsked)
+      warn(
+        ["pools", name, "sessions"],
+        "no listener asks clients for a certificate, so nobody has a session; see tls.clientAuthentication",
+      );
   for (const [index, { match, listeners }] of config.routes.entries()) {
     if (!asksForCertificate(match)) continue;
     const names = listeners ?? Object.keys(config.listeners);
-    if (names.some((name) => (tlsOf(config.listeners[name])?.clientAuthentication.mode ?? "off") !== "off")) continue;
+    if (names.some(asks)) continue;
     warn(
       ["routes", index, "match"],
       "no listener of this route asks clients for a certificate; see tls.clientAuthentication",

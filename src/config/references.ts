@@ -164,6 +164,12 @@ function checkPool(pool: PoolConfig, path: Path, error: Report, warn: Report): v
   }
   checkHealth(pool, path, error);
   if (pool.hedging !== false) checkHedging(pool, [...path, "hedging"], error);
+  if (pool.subset !== undefined && algorithms[pool.balance.algorithm].keyed)
+    error(
+      [...path, "subset"],
+      `each worker has other endpoints, so ${pool.balance.algorithm} would lead one key to several of them`,
+      "take power-of-two-choices with `sessions`, or leave `subset` out",
+    );
   checkWeights(pool, path, warn);
   for (const { severity, key, message } of pool.sessions === undefined ? [] : checkSessions(pool.sessions))
     (severity === "error" ? error : warn)([...path, "sessions", ...(key === "" ? [] : [key])], message);

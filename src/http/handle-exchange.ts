@@ -88,6 +88,8 @@ function fallBack(exchange: Exchange, code: ErrorCode): void {
   const pool = exchange.poolInUse as Pool;
   const { fallback } = pool;
   if (fallback === undefined || !isForFallback(code) || !exchange.canReplay) return refuse(exchange, code);
+  // Elsewhere nobody knows what it is about.
+  if (exchange.sessionInUse?.isBound === true) return refuse(exchange, code);
   endRetry(exchange);
   if (exchange.ticket !== undefined) leavePool(exchange, exchange.ticket, code);
   exchange.context.metrics.add(pool.cells + POOL.fellBack, 1);
@@ -142,6 +144,12 @@ function waitOrRefuse(exchange: Exchange, route: Route, pool: Pool): void {
     rank: PRIORITY_RANK[priorityOf(exchange, route.importance, pool.priorityHeader)],
     get preferred() {
       return exchange.sessionInUse?.preferred;
+    },
+    get isBound() {
+      return exchange.sessionInUse?.isBound === true;
+    },
+    get nowMs() {
+      return exchange.nowMs;
     },
     pick() {
       exchange.nowMs = exchange.context.clock.now();

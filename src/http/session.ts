@@ -3,11 +3,12 @@
  * answer. Only made where a pool has sessions.
  */
 import { POOL } from "../observability/metrics-table.ts";
+import { takesSessions } from "../pools/pick-endpoint.ts";
 import type { Pool } from "../pools/pool.ts";
 import type { Head } from "../protocols/http1/head.ts";
 import { changeCookie, setCookieValue, withSetCookieValue } from "../sessions/cookie-text.ts";
 import type { PoolSessions, SessionHome } from "../sessions/pool-sessions.ts";
-import type { CookieSessionsConfig } from "../sessions/schema.ts";
+import { type CookieSessionsConfig, isCarried } from "../sessions/schema.ts";
 import { looksLikeToken } from "../sessions/token.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { Exchange, FollowedSession } from "./exchange.ts";
@@ -90,7 +91,9 @@ class ExchangeSession implements FollowedSession {
   }
 
   get lost(): boolean {
-    return this.isBound && this.preferred?.acceptsSessions !== true;
+    if (!this.isBound) return false;
+    const { preferred } = this;
+    return preferred === undefined || !takesSessions(this.#pool.view, preferred);
   }
 
   goesTo(endpoint: Endpoint): void {
@@ -106,7 +109,7 @@ class ExchangeSession implements FollowedSession {
   answered(head: Head): void {
     const endpoint = this.#endpoint;
     const { config } = this.#sessions;
-    if (endpoint === undefined || config.type === "clientIp") return;
+    if (endpoint === undefined || !isCarried(config)) return;
     if (config.type === "header") {
       const value = config.learn ? head.get(this.#sessions.name.toLowerCase()) : undefined;
       if (value !== undefined && value !== "") this.#learn(value, endpoint);
@@ -126,8 +129,15 @@ class ExchangeSession implements FollowedSession {
   #readKey(): string | undefined {
     const { config, name } = this.#sessions;
     if (config.type === "clientIp") return this.#exchange.clientIp;
+    if (config.type === "clientCertificate") return this.#readCertificate();
     const value = config.type === "header" ? this.#exchange.header(name.toLowerCase()) : this.#exchange.cookie(name);
     return value === "" ? undefined : value;
+  }
+
+  /** Of one that is not verified, anybody could have made it. */
+  #readCertificate(): string | undefined {
+    const certificate = this.#exchange.tls?.clientCertificate;
+    return certificate?.verified === true ? certificate.fingerprint256 : undefined;
   }
 
   #readToken(): SessionHome | undefined {
@@ -144,17 +154,27 @@ class ExchangeSession implements FollowedSession {
 
   /** The endpoint gets its cookie as it has set it. */
   #hideMark(): void {
-    const { head } = this.#exchange;
+    const exchange = this.#exchange;
+    const { head } = exchange;
     const field = head.find("cookie");
-    if (head.isDropped(field)) return;
+    if (head.isDropped(field)) {
+      // By the pool that this one stands in for, or by the route.
+      exchange.appended = exchange.appended.replace(/^(Cookie: )(.*)/gm, (_, name: string, line: string) => {
+        return name + this.#withoutMark(line);
+      });
+      return;
+    }
     const lines: string[] = [];
     for (let line = field; line >= 0; line = head.find("cookie", line + 1)) lines.push(head.value(line));
-    const cookies = changeCookie(lines.join("; "), this.#sessions.name, (value) => {
+    head.dropNamed("cookie");
+    exchange.appended += `Cookie: ${this.#withoutMark(lines.join("; "))}\r\n`;
+  }
+
+  #withoutMark(cookies: string): string {
+    return changeCookie(cookies, this.#sessions.name, (value) => {
       const mark = markOf(value);
       return mark === undefined ? value : value.slice(mark.length + PREFIX_END.length);
     });
-    head.dropNamed("cookie");
-    this.#exchange.appended += `Cookie: ${cookies}\r\n`;
   }
 
   #insertCookie(config: CookieSessionsConfig, endpoint: Endpoint): void {

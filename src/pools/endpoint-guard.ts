@@ -28,6 +28,11 @@ export class EndpointGuard {
     return this.breaker === undefined ? PASSED : this.breaker.admit(nowMs + this.#sharedOffsetMs);
   }
 
+  /** Its circuit is open, and will be for a while. */
+  isOpen(nowMs: number): boolean {
+    return this.breaker !== undefined && this.breaker.opensInMs(nowMs + this.#sharedOffsetMs) > 0;
+  }
+
   /** `latencyMs` is the time to the first byte of the answer. */
   ended(admission: Admission, outcome: Outcome, latencyMs: number, nowMs: number): void {
     this.#results?.record(this.#row, outcome, latencyMs);

@@ -9,7 +9,7 @@ const MAX_COLLISIONS = 3;
 
 /**
  * Picks an endpoint and counts the exchange in on it (undo with `endpoint.release()`). Undefined when none can take it:
- * `hasFullEndpoint` tells whether waiting would help. `preferred`, the endpoint of a session, goes before what the
+ * `isWorthWaiting` tells whether waiting would help. `preferred`, the endpoint of a session, goes before what the
  * balancer would say, also when it is draining.
  */
 export function pickEndpoint(
@@ -18,8 +18,8 @@ export function pickEndpoint(
   tried: readonly Endpoint[] | undefined,
   preferred?: Endpoint,
 ): Endpoint | undefined {
-  if (preferred?.acceptsSessions === true && tried?.includes(preferred) !== true) {
-    if (preferred.acquire()) return preferred;
+  if (preferred !== undefined && tried?.includes(preferred) !== true) {
+    if (takeForSession(view, preferred)) return preferred;
     // A place on it becomes free: better to wait than to lose the session.
     if (preferred.fullForSessions) return undefined;
   }
@@ -54,9 +54,43 @@ function pickDegraded(
   return undefined;
 }
 
-/** Whether some usable endpoint is only waiting for one of its exchanges to end. */
-export function hasFullEndpoint(view: PoolView): boolean {
-  return view.endpoints.some((endpoint) => endpoint.full);
+/** Whether what belongs to sessions of this endpoint may go there: also while it drains, and in panic whatever checks say. */
+export function takesSessions({ plan }: PoolView, endpoint: Endpoint): boolean {
+  return endpoint.acceptsSessions || plan?.triesAnyway(endpoint) === true;
+}
+
+/** Whoever looks for an endpoint, as far as it tells which ones are worth waiting for. */
+export interface Waiting {
+  /** The endpoint of its session, if it has one: also waited for while it drains. */
+  readonly preferred?: Endpoint | undefined;
+  /** It goes to `preferred` or nowhere. */
+  readonly isBound?: boolean;
+  /** The time, for circuits; undefined for those who take no notice of them. */
+  readonly nowMs?: number;
+}
+
+/** Whether some endpoint that could take it is only waiting for one of its exchanges to end. */
+export function isWorthWaiting(view: PoolView, { preferred, isBound, nowMs }: Waiting): boolean {
+  if (preferred?.fullForSessions === true && !isKeptBack(view, preferred, nowMs)) return true;
+  return isBound !== true && view.endpoints.some((endpoint) => endpoint.full && !isKeptBack(view, endpoint, nowMs));
+}
+
+function isKeptBack({ hasCircuits, guards }: PoolView, endpoint: Endpoint, nowMs: number | undefined): boolean {
+  return hasCircuits && nowMs !== undefined && guards?.get(endpoint)?.isOpen(nowMs) === true;
+}
+
+function takeForSession(view: PoolView, endpoint: Endpoint): boolean {
+  if (!takesSessions(view, endpoint) || !takePlace(endpoint)) return false;
+  if (!endpoint.acceptsSessions) view.plan?.onPanic();
+  return true;
+}
+
+function takePlace(endpoint: Endpoint): boolean {
+  for (let collisions = 0; collisions < MAX_COLLISIONS; collisions++) {
+    if (endpoint.acquire()) return true;
+    if (endpoint.maxConnections === 0 || endpoint.active >= endpoint.maxConnections) return false;
+  }
+  return false;
 }
 
 /** What the endpoint's circuit let in must be given to its guard when it has ended. */
@@ -74,8 +108,10 @@ export function pickPastOpenCircuits(
   preferred?: Endpoint,
 ): PickedEndpoint | undefined {
   let passedOver = tried;
+  // It is not waited for, be it full or not.
+  const own = preferred === undefined || isKeptBack(view, preferred, nowMs) ? undefined : preferred;
   for (;;) {
-    const endpoint = pickEndpoint(view, key, passedOver, preferred);
+    const endpoint = pickEndpoint(view, key, passedOver, own);
     if (endpoint === undefined) return undefined;
     const picked = admit(view, endpoint, nowMs);
     if (picked !== undefined) return picked;
@@ -85,7 +121,7 @@ export function pickPastOpenCircuits(
 
 /** This endpoint, for what belongs to a session of its own, or none. */
 export function pickOnly(view: PoolView, endpoint: Endpoint, nowMs: number): PickedEndpoint | undefined {
-  return endpoint.acceptsSessions && endpoint.acquire() ? admit(view, endpoint, nowMs) : undefined;
+  return takeForSession(view, endpoint) ? admit(view, endpoint, nowMs) : undefined;
 }
 
 /** Asks the circuit of an endpoint that was picked; gives its place back when that says no. */
@@ -96,13 +132,14 @@ function admit(view: PoolView, endpoint: Endpoint, nowMs: number): PickedEndpoin
   return undefined;
 }
 
-/** Why nothing was picked although nothing is full: an endpoint that could take it can only be kept back by its circuit. */
-export function reasonForNone({ hasCircuits, endpoints }: PoolView): ErrorCode {
+/** Why nothing was picked and nothing is worth waiting for: one that could take it can only be kept back by its circuit. */
+export function reasonForNone({ hasCircuits, endpoints }: PoolView, { isBound }: Waiting): ErrorCode {
   if (endpoints.some(({ blocked }) => blocked)) return "E_REQUIRED_POOL";
-  const isKeptBack = hasCircuits && endpoints.some(couldTakeIt);
-  return isKeptBack ? "E_CIRCUIT_OPEN" : "E_NO_ENDPOINT";
+  if (isBound === true) return "E_SESSION_ENDPOINT";
+  const hasOpen = hasCircuits && endpoints.some(couldTakeIt);
+  return hasOpen ? "E_CIRCUIT_OPEN" : "E_NO_ENDPOINT";
 }
 
-function couldTakeIt({ eligible, eligibleDegraded, weight }: Endpoint): boolean {
-  return (eligible || eligibleDegraded) && weight > 0;
+function couldTakeIt({ available, degraded, weight }: Endpoint): boolean {
+  return (available || degraded) && weight > 0;
 }

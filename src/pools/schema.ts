@@ -1,6 +1,6 @@
 /** A pool: interchangeable endpoints with their balancing, health and connection settings. */
 import { z } from "zod";
-import { balanceSchema } from "../balancing/schema.ts";
+import { balanceSchema, subsetSchema } from "../balancing/schema.ts";
 import { duration, fixedAnswer, headerName } from "../base/schema.ts";
 import { healthSchema } from "../health/schema.ts";
 import { retrySchema } from "../resilience/retry-schema.ts";
@@ -40,6 +40,7 @@ export const sorrySchema = fixedAnswer(503).describe(
 export const poolSchema = z.strictObject({
   balance: balanceSchema,
   key: keySchema.optional().describe("What the hashing algorithms hash; `clientIp` when not set."),
+  subset: subsetSchema.optional(),
   endpoints: z.array(endpointSchema).min(1).max(10_000).describe("The endpoints."),
   health: healthSchema
     .optional()

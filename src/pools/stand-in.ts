@@ -1,8 +1,8 @@
 /** Endpoints as they are balanced over where the usual question, may it be picked, has another answer. */
-import type { BalancedEndpoint } from "../balancing/definition.ts";
+import type { SubsetEndpoint } from "../balancing/subset-balancer.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 
-abstract class StandIn implements BalancedEndpoint {
+abstract class StandIn implements SubsetEndpoint {
   readonly id: string;
   readonly endpoint: Endpoint;
 
@@ -20,6 +20,10 @@ abstract class StandIn implements BalancedEndpoint {
   }
 
   abstract get eligible(): boolean;
+
+  get available(): boolean {
+    return this.eligible;
+  }
 }
 
 /** In panic: whatever checks and ejections say of it, but not what operators say. */

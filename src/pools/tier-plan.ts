@@ -46,7 +46,8 @@ export class TierPlan {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #isKeyed: boolean;
-  readonly #onPanic: () => void;
+  /** To be called for sessions that stay on an endpoint which is not well. */
+  readonly onPanic: () => void;
   readonly #share: Share = { tier: -1, endpoints: "healthy" };
   #plan: TrafficPlan = { healthyPercent: [], degradedPercent: [], panic: [] };
   #plannedMs = Number.NEGATIVE_INFINITY;
@@ -65,13 +66,12 @@ export class TierPlan {
     this.#clock = clock;
     this.#random = random;
     this.#isKeyed = isKeyed;
-    this.#onPanic = onPanic;
+    this.onPanic = onPanic;
   }
 
   /** An endpoint of the tier that this request falls to; undefined when that one has none to offer. */
   pick(key: number, tried: readonly Endpoint[] | undefined): Endpoint | undefined {
-    const nowMs = this.#clock.now();
-    if (nowMs - this.#plannedMs >= KEEP_MS) this.#makePlan(nowMs);
+    this.#look();
     // Spread, so that neighbouring keys do not fall to one tier.
     const draw = this.#isKeyed ? (Math.imul(key, 0x9e3779b1) >>> 0) / 2 ** 32 : this.#random.next();
     chooseShare(this.#plan, draw, this.#share);
@@ -86,7 +86,7 @@ export class TierPlan {
       )?.endpoint;
     const passedOver = triedOfTier?.map((endpoint) => AnywayEndpoint.of(endpoint));
     const picked = tier.anyway.pick(key, passedOver)?.endpoint;
-    if (picked !== undefined) this.#onPanic();
+    if (picked !== undefined) this.onPanic();
     return picked;
   }
 
@@ -98,7 +98,17 @@ export class TierPlan {
     }
   }
 
-  #makePlan(nowMs: number): void {
+  /** Its tier is in panic, where its sessions stay: no other endpoint is any better. */
+  triesAnyway(endpoint: Endpoint): boolean {
+    this.#look();
+    const { panic, healthyPercent } = this.#plan;
+    const tier = this.#tiers.findIndex(({ members }) => members[0]?.tier === endpoint.tier);
+    return panic[tier] === true && (healthyPercent[tier] as number) > 0 && endpoint.mayBeTried;
+  }
+
+  #look(): void {
+    const nowMs = this.#clock.now();
+    if (nowMs - this.#plannedMs < KEEP_MS) return;
     this.#plannedMs = nowMs;
     this.#plan = planFor(
       this.#tiers.map(({ members }) => healthOf(members)),

@@ -1,19 +1,17 @@
 import type { ErrorCode } from "../base/errors.ts";
 import { PRIORITY_RANK } from "../resilience/load-shedding.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
-import { hasFullEndpoint, reasonForNone } from "./pick-endpoint.ts";
+import { isWorthWaiting, reasonForNone, type Waiting } from "./pick-endpoint.ts";
 import type { Pool } from "./pool.ts";
 
 const NORMAL = PRIORITY_RANK.normal;
 
 /** Whoever needs an endpoint and found none free. */
-export interface EndpointSeeker {
+export interface EndpointSeeker extends Waiting {
   /** When it is refused with E_REQUEST_TIMEOUT, if the queue's own time is not over before. */
   readonly deadlineMs: number;
   /** How important it is, by `PRIORITY_RANK`; like most when not set. */
   readonly rank?: number;
-  /** The endpoint of its session, if it has one: also waited for while it drains. */
-  readonly preferred?: Endpoint | undefined;
   /** Picks one and counts it as taken. */
   pick(): Endpoint | undefined;
   begin(endpoint: Endpoint): void;
@@ -25,9 +23,9 @@ export interface EndpointSeeker {
  * nothing to wait for, and `refuse` has been called.
  */
 export function waitForEndpoint(pool: Pool, seeker: EndpointSeeker): (() => void) | undefined {
-  const mayWait = (): boolean => hasFullEndpoint(pool.view) || seeker.preferred?.fullForSessions === true;
+  const mayWait = (): boolean => isWorthWaiting(pool.view, seeker);
   if (!mayWait()) {
-    seeker.refuse(reasonForNone(pool.view));
+    seeker.refuse(reasonForNone(pool.view, seeker));
     return undefined;
   }
   const limits = pool.gate?.limits;
@@ -50,7 +48,7 @@ export function waitForEndpoint(pool: Pool, seeker: EndpointSeeker): (() => void
       return found !== undefined || !mayWait();
     },
     go(): void {
-      if (found === undefined) return leave(reasonForNone(pool.view));
+      if (found === undefined) return leave(reasonForNone(pool.view, seeker));
       limits?.release("pending");
       seeker.begin(found);
     },

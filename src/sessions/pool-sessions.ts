@@ -4,7 +4,7 @@
  * balancers share, when there is one.
  */
 import type { Clock } from "../base/clock.ts";
-import { DEFAULT_TTL_MS, isStateless, type SessionsConfig } from "./schema.ts";
+import { DEFAULT_TTL_MS, isCarried, isStateless, type SessionsConfig } from "./schema.ts";
 import type { SessionKey, SessionTable } from "./session-table.ts";
 import type { SharedStore } from "./shared-store.ts";
 import { SessionTokens } from "./token.ts";
@@ -38,7 +38,7 @@ const STORE_KEY_BYTES = 16;
 
 export class PoolSessions<E extends SessionEndpoint> {
   readonly config: SessionsConfig;
-  /** Name of the cookie or header; "" when sessions go by address. */
+  /** Name of the cookie or header; "" when sessions go by neither. */
   readonly name: string;
   readonly store: SharedStore | undefined;
   readonly #options: PoolSessionsOptions;
@@ -52,7 +52,7 @@ export class PoolSessions<E extends SessionEndpoint> {
     this.config = config;
     this.#options = options;
     this.store = store;
-    this.name = config.type === "clientIp" ? "" : (config.name ?? `evenkeel-${pool}`);
+    this.name = isCarried(config) ? (config.name ?? `evenkeel-${pool}`) : "";
     this.#ttlMs = config.ttl ?? DEFAULT_TTL_MS;
     if (isStateless(config)) this.#tokens = new SessionTokens(config.secret ?? [table.secret], `${pool}\0${this.name}`);
   }

@@ -106,14 +106,22 @@ const headerSchema = z.strictObject({
 });
 
 const clientIpSchema = z.strictObject({ type: z.literal("clientIp"), ttl, redis, onFailure });
+const clientCertificateSchema = z.strictObject({ type: z.literal("clientCertificate"), ttl, redis, onFailure });
 
 export const sessionsSchema = z
-  .discriminatedUnion("type", [cookieSchema, headerSchema, clientIpSchema])
-  .describe("Keep the requests of a session on one endpoint: by `cookie`, by a request `header`, or by `clientIp`.");
+  .discriminatedUnion("type", [cookieSchema, headerSchema, clientIpSchema, clientCertificateSchema])
+  .describe(
+    "Keep the requests of a session on one endpoint: by `cookie`, by a request `header`, by `clientIp`, or by `clientCertificate`.",
+  );
 
 export type SessionsConfig = z.output<typeof sessionsSchema>;
 export type CookieSessionsConfig = z.output<typeof cookieSchema>;
 export type RedisConfig = z.output<typeof redisSchema>;
+
+/** Whether the client says in its requests who it is; otherwise its connection does. */
+export function isCarried(config: SessionsConfig): config is Extract<SessionsConfig, { type: "cookie" | "header" }> {
+  return config.type === "cookie" || config.type === "header";
+}
 
 export const DEFAULT_TTL_MS = 1_800_000;
 

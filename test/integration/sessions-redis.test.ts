@@ -1,79 +1,15 @@
 /** Sessions in a real Redis: shared by two balancers, and what happens when it is stopped, paused, restarted, or a cluster. */
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import type { ConfigInput } from "../../src/config/schema.ts";
-import { POOL } from "../../src/observability/metrics-table.ts";
-import { type Balancer, startBalancer } from "../support/balancer.ts";
 import { stopAll, use } from "../support/exchange-fixture.ts";
-import { freePort } from "../support/free-port.ts";
-import { endAll, eventually } from "../support/process.ts";
+import { endAll, eventually, freePort } from "../support/process.ts";
 import { hasRedis, RedisServer, startRedisCluster } from "../support/redis.ts";
+import { APPS, ask, fallbacks, homesAt, serve, startApps, untilShared, users } from "../support/redis-sessions.ts";
 
 setDefaultTimeout(60_000);
 afterEach(async () => {
   await stopAll();
   await endAll();
 });
-
-const COUNT = 4;
-
-function startApps(): string[] {
-  return Array.from({ length: COUNT }, (_, index) => {
-    const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response(`app-${index}`) });
-    use({ stop: () => server.stop(true) });
-    return `127.0.0.1:${server.port}`;
-  });
-}
-
-interface Told {
-  readonly balancer: Balancer;
-  readonly lines: string[];
-}
-
-function serve(endpoints: string[], url: string | string[], timeout = "1s"): Told {
-  const lines: string[] = [];
-  const config: ConfigInput = {
-    listeners: { web: { address: "127.0.0.1:0", pool: "app" } },
-    pools: {
-      app: {
-        balance: "round-robin",
-        endpoints,
-        sessions: {
-          type: "header",
-          name: "X-User",
-          redis: { url, timeout, failures: 2, wait: "100ms" },
-        },
-      },
-    },
-  };
-  const say = (message: string) => void lines.push(message);
-  const log = { debug: say, info: say, warn: say, error: say };
-  return { balancer: use(startBalancer(config, { log })), lines };
-}
-
-async function ask({ balancer }: Told, user: string): Promise<string> {
-  const response = await fetch(`http://127.0.0.1:${balancer.port}/`, {
-    headers: { "X-User": user, Connection: "close" },
-  });
-  expect(response.status).toBe(200);
-  return response.text();
-}
-
-const users = Array.from({ length: 40 }, (_, index) => `user-${index}`);
-const homesAt = async (told: Told): Promise<string[]> => {
-  const homes: string[] = [];
-  for (const user of users) homes.push(await ask(told, user));
-  return homes;
-};
-const fallbacks = ({ balancer }: Told): number => balancer.tables.metrics.read("pool", 0, POOL.sessionFallbacks);
-
-/** Asks until Redis answers again, as its users would. */
-async function untilShared(told: Told): Promise<void> {
-  await eventually(async () => {
-    const before = fallbacks(told);
-    await ask(told, "somebody");
-    return fallbacks(told) === before;
-  }, "sessions that are shared again");
-}
 
 async function stored(server: RedisServer): Promise<number> {
   return Number(await server.command("DBSIZE"));
@@ -91,7 +27,7 @@ else
       await untilShared(first);
       await untilShared(second);
       const homes = await homesAt(first);
-      expect(new Set(homes).size).toBe(COUNT);
+      expect(new Set(homes).size).toBe(APPS);
       expect(await homesAt(second)).toEqual(homes);
       expect(await stored(redis)).toBe(users.length + 1);
       const [key = ""] = (await redis.command("KEYS", "evenkeel:session:*")).split("\n");
@@ -136,7 +72,7 @@ else
     test("never there: nothing but the sharing is missing", async () => {
       const told = serve(startApps(), `redis://127.0.0.1:${await freePort()}`);
       const homes = await homesAt(told);
-      expect(new Set(homes).size).toBe(COUNT);
+      expect(new Set(homes).size).toBe(APPS);
       expect(await homesAt(told)).toEqual(homes);
     });
 

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ConnectionOptions } from "node:tls";
 import type { ConfigInput } from "../../src/config/schema.ts";
-import { LISTENER } from "../../src/observability/metrics-table.ts";
+import { LISTENER, POOL } from "../../src/observability/metrics-table.ts";
 import { type Balancer, startBalancer } from "../support/balancer.ts";
 import { createAuthority, hasOpenssl, type IssuedPair } from "../support/openssl.ts";
 import { startEchoEndpoint } from "../support/raw-endpoint.ts";
@@ -108,6 +108,62 @@ else {
     expect(await who({})).toBe("nobody");
     expect(await who(shows(pairs.revoked))).toStartWith("404");
   });
+
+  test("a verified certificate is a session: on any connection, and on one whose handshake was spared", async () => {
+    const names = ["a", "b", "c", "d"];
+    const endpoints = names.map((name) => {
+      const endpoint = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response(name) });
+      stops.push(() => endpoint.stop(true));
+      return `127.0.0.1:${endpoint.port}`;
+    });
+    const started = serve({
+      listeners: { web: { address: "127.0.0.1:0", pool: "app", tls: tlsWith("request") } },
+      pools: { app: { endpoints, balance: "round-robin", sessions: { type: "clientCertificate" } } },
+    });
+    const homes = async (options: ConnectionOptions): Promise<number> => {
+      const seen = new Set<string>();
+      for (let round = 0; round < 2 * names.length; round++) seen.add(bodyOf(await ask(started.port, options)));
+      return seen.size;
+    };
+    expect([await homes(shows(pairs.app)), await homes(shows(pairs.other))]).toEqual([1, 1]);
+    // Whoever shows none, or one that anybody could have made, has no session.
+    expect([await homes({}), await homes(shows(pairs.stranger))]).toEqual([4, 4]);
+    const read = (field: number): number => started.tables.metrics.read("pool", 0, field);
+    expect([read(POOL.sessionsNew), read(POOL.sessionsKept)]).toEqual([2, 14]);
+    for (const version of ["-tls1_2", "-tls1_3"]) {
+      const seen = [await comeBack(started.port, version, true), await comeBack(started.port, version, false)];
+      expect(seen.map(({ reused }) => reused)).toEqual([false, true]);
+      expect(seen.map(({ body }) => body)).toEqual([seen[0]!.body, seen[0]!.body]);
+    }
+    expect([read(POOL.sessionsNew), read(POOL.sessionsKept)]).toEqual([2, 18]);
+  });
+
+  /** One request by openssl, which takes up the TLS session that the first one got. */
+  async function comeBack(port: number, version: string, first: boolean): Promise<{ reused: boolean; body: string }> {
+    const file = join(authority.folder, `session${version}.pem`);
+    const session = first ? ["-sess_out", file] : ["-sess_in", file];
+    const shown = ["-cert", pairs.app.certificatePath, "-key", pairs.app.keyPath];
+    const args = [
+      "s_client",
+      "-connect",
+      `127.0.0.1:${port}`,
+      version,
+      "-servername",
+      "main.test",
+      ...shown,
+      ...session,
+    ];
+    const client = Bun.spawn(["openssl", ...args, "-ign_eof"], {
+      stdin: new Blob(["GET / HTTP/1.1\r\nHost: main.test\r\nConnection: close\r\n\r\n"]),
+      stdout: "pipe",
+      stderr: "ignore",
+    });
+    const output = await new Response(client.stdout).text();
+    // openssl puts it wherever it is in its own report.
+    const body = /HTTP\/1\.1 200 [\s\S]*?\r\n\r\n([a-d])/.exec(output)?.[1];
+    if (body === undefined) throw new Error(`no answer: ${output}`);
+    return { reused: /^Reused, TLSv1/m.test(output), body };
+  }
 
   test("headers tell endpoints, and what a client claims itself does not get through", async () => {
     const endpoint = startEchoEndpoint();

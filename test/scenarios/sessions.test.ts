@@ -1,8 +1,9 @@
-/** What sessions outlive: workers that are killed, all of them, and reloads, over real processes. */
+/** What sessions outlive: workers that are killed, all of them, reloads, and balancers that share them, over real processes. */
 import { afterEach, expect, test } from "bun:test";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { type Evenkeel, startEvenkeel } from "../support/evenkeel.ts";
 import { endAll, eventually, freePort } from "../support/process.ts";
+import { hasRedis, RedisServer } from "../support/redis.ts";
 
 const TIMEOUT_MS = 60_000;
 const servers: { stop(force: boolean): unknown }[] = [];
@@ -98,3 +99,49 @@ test(
   },
   TIMEOUT_MS,
 );
+
+if (!hasRedis()) console.log("skipped: sessions that balancers share: redis-server is not installed");
+else
+  test(
+    "two balancers share sessions through Redis; one that starts anew has them from there, and Redis may go",
+    async () => {
+      const redis = await new RedisServer(await freePort()).start();
+      const endpoints = startApps(3);
+      const ports = [await freePort(), await freePort()];
+      // Long enough for a busy machine: who does not get an answer in time would go by its own table.
+      const shared = { type: "header", name: "X-User", redis: { url: redis.url, timeout: "2s" } };
+      const configOf = (balancer: 0 | 1) =>
+        ({
+          workers: 2,
+          listeners: { web: { address: `127.0.0.1:${ports[balancer]}`, pool: "app" } },
+          pools: { app: pool(endpoints, shared) },
+        }) as ConfigInput;
+      const first = await startEvenkeel(configOf(0));
+      await startEvenkeel(configOf(1));
+      const users = Array.from({ length: 12 }, (_, index) => `user-${index}`);
+      const homesAt = async (balancer: 0 | 1): Promise<string[]> => {
+        const homes: string[] = [];
+        for (const user of users) {
+          const headers = { "X-User": user, Connection: "close" };
+          const response = await fetch(`http://127.0.0.1:${ports[balancer]}/`, { headers });
+          expect(response.status).toBe(200);
+          homes.push(await response.text());
+        }
+        return homes;
+      };
+      const homes = await homesAt(0);
+      expect(new Set(homes).size).toBeGreaterThan(1);
+      expect(await homesAt(1)).toEqual(homes);
+      first.signal("SIGTERM");
+      await first.ending();
+      const again = await startEvenkeel(configOf(0));
+      expect(await homesAt(0)).toEqual(homes);
+      const metrics = await again.metrics();
+      expect(metrics.sum("evenkeel_pool_sessions_total", 'outcome="kept"')).toBe(users.length);
+      await redis.stop();
+      expect(await homesAt(0)).toEqual(homes);
+      expect(await homesAt(1)).toEqual(homes);
+      await again.says("redis does not answer", 1);
+    },
+    TIMEOUT_MS,
+  );

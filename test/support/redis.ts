@@ -1,6 +1,5 @@
 /** Real Redis servers for tests, alone or as a cluster, which can be stopped, paused and started again on their port. */
-import { freePort } from "./free-port.ts";
-import { eventually, RunningProgram, temporaryFolder } from "./process.ts";
+import { eventually, freePort, RunningProgram, temporaryFolder } from "./process.ts";
 
 export function hasRedis(): boolean {
   return Bun.which("redis-server") !== null && Bun.which("redis-cli") !== null;
@@ -64,14 +63,17 @@ export class RedisServer {
   }
 }
 
+async function startNode(): Promise<{ node: RedisServer; busPort: string }> {
+  const busPort = String(await freePort());
+  const timing = ["--cluster-node-timeout", "2000", "--repl-diskless-sync-delay", "0"];
+  const settings = ["--cluster-enabled", "yes", "--cluster-port", busPort, ...timing];
+  return { node: await new RedisServer(await freePort(), settings).start(), busPort };
+}
+
 /** Three masters that share the keys. */
 export async function startRedisCluster(): Promise<RedisServer[]> {
   const servers: RedisServer[] = [];
-  for (let index = 0; index < 3; index++) {
-    const busPort = String(await freePort());
-    const settings = ["--cluster-enabled", "yes", "--cluster-port", busPort, "--cluster-node-timeout", "2000"];
-    servers.push(await new RedisServer(await freePort(), settings).start());
-  }
+  for (let index = 0; index < 3; index++) servers.push((await startNode()).node);
   const addresses = servers.map(({ port }) => `127.0.0.1:${port}`);
   const create = new RunningProgram(["redis-cli", "--cluster", "create", ...addresses, "--cluster-yes"]);
   if ((await create.ending(60_000)) !== 0) throw new Error(create.describe());
@@ -80,4 +82,23 @@ export async function startRedisCluster(): Promise<RedisServer[]> {
     return states.every((state) => state.includes("cluster_state:ok"));
   }, "a cluster that serves");
   return servers;
+}
+
+/** One more node, which takes over when the master at `index` ends. */
+export async function addReplica(cluster: readonly RedisServer[], index: number): Promise<RedisServer> {
+  const [first, master] = [cluster[0] as RedisServer, cluster[index] as RedisServer];
+  const { node: replica, busPort } = await startNode();
+  await first.command("CLUSTER", "MEET", "127.0.0.1", String(replica.port), busPort);
+  const id = (await master.command("CLUSTER", "MYID")).trim();
+  await eventually(async () => (await replica.command("CLUSTER", "REPLICATE", id)).trim() === "OK", "a replica");
+  await eventually(
+    async () => (await replica.command("INFO", "replication")).includes("master_link_status:up"),
+    "a replica that has the data",
+  );
+  // Before its master has told it which slots are its own, it would not stand for election.
+  await eventually(
+    async () => (await replica.command("CLUSTER", "INFO")).includes("cluster_state:ok"),
+    "a replica that knows the cluster",
+  );
+  return replica;
 }
