@@ -2,10 +2,36 @@
  * The seam between a worker's life cycle and its data path: the life cycle tells it what to serve, the data path serves.
  * The same object serves inside the supervisor when `workers: 0`.
  */
+import type { Clock, Timers } from "../base/clock.ts";
+import type { Random } from "../base/random.ts";
+import type { SharedCounters } from "../base/shared-counters.ts";
 import type { Config } from "../config/schema.ts";
+import type { EventReport } from "../observability/event-log.ts";
+import type { Log } from "../observability/log.ts";
+import type { MetricsTable } from "../observability/metrics-table.ts";
+import type { SessionTable } from "../sessions/session-table.ts";
 import type { Challenge } from "../tls/acme/challenges.ts";
 import type { Certificate } from "../tls/certificate.ts";
 import type { EndpointSpec } from "../upstreams/endpoint.ts";
+import type { EndpointTable } from "../upstreams/endpoint-table.ts";
+import type { ResilienceMemory } from "./resilience-memory.ts";
+
+export interface DataPathOptions {
+  readonly worker: number;
+  readonly endpointTable: EndpointTable;
+  readonly metrics: MetricsTable;
+  readonly resilience: ResilienceMemory;
+  readonly counters: SharedCounters;
+  readonly sessions: SessionTable;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly log: Log;
+  /** To be added to the clock's time for one that all processes agree on; 0 where there is one process. */
+  readonly sharedOffsetMs?: number;
+  /** Told of what has changed here. */
+  readonly report: (event: EventReport) => void;
+}
 
 /** Everything a worker needs to build a snapshot. Plain data: it travels between processes. */
 export interface WorkerUpdate {

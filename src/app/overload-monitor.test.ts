@@ -38,12 +38,18 @@ function setUp(memoryBytes = 0) {
     report: ({ type, listener, reason }) => void told.push(`${type} ${listener}: ${reason}`),
     memoryBytes: () => memoryBytes,
   });
-  return { clock, said, told, monitor };
+  /** Loads a configuration with these settings for one listener. */
+  const load = (config: Parameters<typeof loadSheddingSchema.parse>[0]) => {
+    const shedding = monitor.prepare("web", loadSheddingSchema.parse(config));
+    monitor.commit();
+    return shedding;
+  };
+  return { clock, said, told, monitor, load };
 }
 
 test("a late event loop sheds, and stops when it has been in time for a while", () => {
-  const { clock, said, told, monitor } = setUp();
-  const shedding = monitor.sheddingFor("web", loadSheddingSchema.parse({}));
+  const { clock, said, told, load } = setUp();
+  const shedding = load({});
   clock.advance(1_000);
   expect(shedding?.shedder.pressure).toBe(0);
   clock.nextLateMs = 300;
@@ -61,18 +67,29 @@ test("a late event loop sheds, and stops when it has been in time for a while", 
 });
 
 test("memory sheds too", () => {
-  const { clock, said, monitor } = setUp(900);
-  const shedding = monitor.sheddingFor("web", loadSheddingSchema.parse({ memoryFrom: "500B", memoryFull: "1000B" }));
+  const { clock, said, load } = setUp(900);
+  const shedding = load({ memoryFrom: "500B", memoryFull: "1000B" });
   clock.advance(100);
   expect(shedding?.shedder.pressure).toBeCloseTo(0.8, 5);
   expect(said).toEqual(["overloaded: refusing requests memory"]);
 });
 
 test("a reload keeps the pressure while the settings stay; off, nothing is measured", () => {
-  const { clock, monitor } = setUp();
-  const before = monitor.sheddingFor("web", loadSheddingSchema.parse({}));
-  expect(monitor.sheddingFor("web", loadSheddingSchema.parse({}))).toBe(before);
-  expect(monitor.sheddingFor("web", loadSheddingSchema.parse({ recovery: "9s" }))).not.toBe(before);
-  expect(monitor.sheddingFor("web", false)).toBeUndefined();
+  const { clock, load } = setUp();
+  const before = load({});
+  expect(load({})).toBe(before);
+  expect(load({ recovery: "9s" })).not.toBe(before);
+  expect(load(false)).toBeUndefined();
   expect(clock.waiting).toBe(0);
+});
+
+test("a configuration that is refused changes nothing", () => {
+  const { clock, monitor, load } = setUp();
+  const before = load({});
+  monitor.prepare("web", false);
+  monitor.abort();
+  clock.nextLateMs = 300;
+  clock.advance(100);
+  expect(before?.shedder.pressure).toBeCloseTo(0.5, 5);
+  expect(load({})).toBe(before);
 });

@@ -29,6 +29,8 @@ interface Watched {
 export class OverloadMonitor {
   readonly #options: OverloadMonitorOptions;
   #listeners = new Map<string, Watched>();
+  /** Of the configuration that is being prepared. */
+  #next = new Map<string, Watched>();
   #timer: Timer | undefined;
   #sampledMs = 0;
 
@@ -36,27 +38,36 @@ export class OverloadMonitor {
     this.#options = options;
   }
 
-  /** What sheds for a listener, the same as before while its settings stay; undefined where it is off. */
-  sheddingFor(listener: string, config: LoadSheddingConfig): Shedding | undefined {
-    if (config === false) {
-      this.#listeners.delete(listener);
-      this.#keepTime();
-      return undefined;
-    }
+  /** What will shed for a listener from `commit` on, the same as before while its settings stay; undefined where it is off. */
+  prepare(listener: string, config: LoadSheddingConfig): Shedding | undefined {
+    if (config === false) return undefined;
     const configText = JSON.stringify(config);
     const known = this.#listeners.get(listener);
-    if (known?.configText === configText) return known.shedding;
-    const { clock, random } = this.#options;
-    const shedder = new LoadShedder(loadSheddingOptions(config), random, clock.now());
-    const shedding = { shedder, header: config.priorityHeader };
-    this.#listeners.set(listener, { configText, shedding, isShedding: false });
+    const watched = known?.configText === configText ? known : this.#begin(config, configText);
+    this.#next.set(listener, watched);
+    return watched.shedding;
+  }
+
+  /** Watches for what was prepared, and for nothing else. */
+  commit(): void {
+    this.#listeners = this.#next;
+    this.#next = new Map();
     this.#keepTime();
-    return shedding;
+  }
+
+  abort(): void {
+    this.#next.clear();
   }
 
   close(): void {
     this.#listeners.clear();
     this.#keepTime();
+  }
+
+  #begin(config: Exclude<LoadSheddingConfig, false>, configText: string): Watched {
+    const { clock, random } = this.#options;
+    const shedder = new LoadShedder(loadSheddingOptions(config), random, clock.now());
+    return { configText, shedding: { shedder, header: config.priorityHeader }, isShedding: false };
   }
 
   #keepTime(): void {

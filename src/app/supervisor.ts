@@ -216,7 +216,7 @@ export class Supervisor {
       if (before === undefined) await this.endpoints.settle(NAMES_TIMEOUT_MS, FIRST_CHECKS_TIMEOUT_MS);
       update = this.#buildUpdate(config);
       if (before === undefined) this.#startWorkers();
-      await this.#prepareAll(update, (worker) => sockets.added(worker));
+      await this.#prepareAll(update, (worker) => sockets.added(worker), before === undefined);
     } catch (error) {
       for (const link of this.links) link.abort();
       sockets.abort();
@@ -264,16 +264,21 @@ export class Supervisor {
     });
   }
 
-  async #prepareAll(update: WorkerUpdate, descriptors: (worker: number) => Record<string, number>): Promise<void> {
+  async #prepareAll(
+    update: WorkerUpdate,
+    descriptors: (worker: number) => Record<string, number>,
+    isFirst: boolean,
+  ): Promise<void> {
     const prepared = this.#links.flatMap((link, worker) =>
       link === undefined ? [] : [link.prepare(update, descriptors(worker))],
     );
     const results = await Promise.allSettled(prepared);
     const problems = results.flatMap((result) => (result.status === "rejected" ? [result.reason as Error] : []));
-    // Whoever takes a dead worker's place gets the new configuration, unless that is what all have died of.
+    // Whoever takes a dead worker's place gets the new configuration, unless that is what all have died of. Before there
+    // is one, nobody takes a place.
     const refusal = problems.find((problem) => !(problem instanceof WorkerEnded));
     if (refusal !== undefined) throw refusal;
-    if (problems.length > 0 && problems.length === results.length) throw problems[0];
+    if (problems.length > 0 && (isFirst || problems.length === results.length)) throw problems[0];
   }
 
   #buildUpdate(config: Config): WorkerUpdate {
