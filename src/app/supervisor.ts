@@ -6,7 +6,7 @@ import type { Clock, Timers } from "../base/clock.ts";
 import { EvenkeelError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import type { Config } from "../config/schema.ts";
-import { EventLog, type EventReport } from "../observability/event-log.ts";
+import { EventLog } from "../observability/event-log.ts";
 import type { Log } from "../observability/log.ts";
 import { KINDS, LISTENER } from "../observability/metrics-table.ts";
 import { createDnsResolver } from "../upstreams/dns-resolver.ts";
@@ -15,7 +15,6 @@ import { MAX_ENDPOINTS } from "../upstreams/endpoint-table.ts";
 import { defaultRouteName } from "./build-action.ts";
 import { CertificateStore } from "./certificate-store.ts";
 import { ChallengeBoard } from "./challenge-board.ts";
-import { createDataPath } from "./create-data-path.ts";
 import type { WorkerUpdate } from "./data-path.ts";
 import { EndpointRegistry } from "./endpoint-registry.ts";
 import { createSharedMemory, privateMemory, type SharedTables } from "./memory.ts";
@@ -24,17 +23,11 @@ import { PanicWatch } from "./panic-watch.ts";
 import { RequiredPools } from "./required-pools.ts";
 import { Rows } from "./rows.ts";
 import { type InheritedSockets, ListeningSockets } from "./sockets.ts";
-import { localLink, ProcessLink, WorkerEnded, type WorkerLink } from "./worker-link.ts";
+import { WorkerFleet } from "./worker-fleet.ts";
+import type { WorkerLink } from "./worker-link.ts";
 
 const NAMES_TIMEOUT_MS = 2_000;
 const FIRST_CHECKS_TIMEOUT_MS = 1_000;
-const PING_INTERVAL_MS = 2_000;
-/** A worker that has not answered for this long hangs. */
-const HANG_MS = 10_000;
-const MIN_RESTART_MS = 100;
-const MAX_RESTART_MS = 5_000;
-/** A worker that lived this long did not die of its start. */
-const SETTLED_MS = 10_000;
 const DRAIN_LOOK_MS = 50;
 
 export interface SupervisorOptions {
@@ -56,32 +49,33 @@ export class Supervisor {
   readonly endpoints: EndpointRegistry;
   readonly rows: { readonly listener: Rows; readonly route: Rows; readonly pool: Rows };
   generation = 0;
-  restarts = 0;
   draining = false;
   config: Config | undefined;
   readonly #options: SupervisorOptions;
   readonly certificates: CertificateStore;
   readonly #challenges = new ChallengeBoard(() => this.links);
   readonly #sockets: ListeningSockets;
-  readonly #memoryDescriptor: number;
   readonly outliers: OutlierWatch;
   readonly panics: PanicWatch;
   readonly required: RequiredPools;
-  readonly #links: (WorkerLink | undefined)[];
-  readonly #restartMs: number[];
+  readonly #fleet: WorkerFleet;
   #update: WorkerUpdate | undefined;
   #applying: Promise<unknown> = Promise.resolve();
-  #pinger: { stop(): void } | undefined;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
     const { workers, clock, timers, random, log, path } = options;
     const memory = workers === 0 ? { descriptor: -1, tables: privateMemory() } : createSharedMemory(workers);
     this.tables = memory.tables;
-    this.#memoryDescriptor = memory.descriptor;
     this.#sockets = new ListeningSockets(workers, options.inherited);
-    this.#links = new Array<WorkerLink | undefined>(Math.max(1, workers)).fill(undefined);
-    this.#restartMs = this.#links.map(() => 0);
+    this.events = new EventLog(clock);
+    this.#fleet = new WorkerFleet({
+      ...options,
+      tables: this.tables,
+      memoryDescriptor: memory.descriptor,
+      report: ({ type, ...details }) => this.events.publish(type, details),
+      onPlace: (worker) => this.#replaceWorker(worker),
+    });
     this.rows = { listener: this.#rowsOf("listener"), route: this.#rowsOf("route"), pool: this.#rowsOf("pool") };
     const responder = this.#challenges;
     this.certificates = new CertificateStore({
@@ -92,7 +86,6 @@ export class Supervisor {
       responder,
       onChange: () => this.#reapply(),
     });
-    this.events = new EventLog(clock);
     this.endpoints = new EndpointRegistry({
       clock,
       timers,
@@ -160,7 +153,12 @@ export class Supervisor {
   }
 
   get links(): readonly WorkerLink[] {
-    return this.#links.filter((link) => link !== undefined);
+    return this.#fleet.links;
+  }
+
+  /** Workers that were put in place of others. */
+  get restarts(): number {
+    return this.#fleet.restarts;
   }
 
   get openConnections(): number {
@@ -195,15 +193,12 @@ export class Supervisor {
 
   async close(): Promise<void> {
     this.draining = true;
-    this.#pinger?.stop();
     this.endpoints.close();
     this.outliers.close();
     this.panics.close();
     this.required.close();
     this.certificates.close();
-    const links = this.links;
-    this.#links.fill(undefined);
-    await Promise.all(links.map((link) => link.close()));
+    await this.#fleet.close();
     this.#sockets.close();
   }
 
@@ -215,8 +210,8 @@ export class Supervisor {
       this.endpoints.watch(config);
       if (before === undefined) await this.endpoints.settle(NAMES_TIMEOUT_MS, FIRST_CHECKS_TIMEOUT_MS);
       update = this.#buildUpdate(config);
-      if (before === undefined) this.#startWorkers();
-      await this.#prepareAll(update, (worker) => sockets.added(worker), before === undefined);
+      if (before === undefined) this.#fleet.start();
+      await this.#fleet.prepare(update, (worker) => sockets.added(worker));
     } catch (error) {
       for (const link of this.links) link.abort();
       sockets.abort();
@@ -235,50 +230,7 @@ export class Supervisor {
       watch.keepOnly(Object.keys(config.pools));
     }
     this.#keepRows(update);
-    this.#pinger ??= this.#options.timers.every(PING_INTERVAL_MS, () => this.#ping());
-  }
-
-  #startWorkers(): void {
-    for (let worker = 0; worker < this.#links.length; worker++) this.#links[worker] = this.#startWorker(worker);
-  }
-
-  #startWorker(worker: number): WorkerLink {
-    const { workers, clock, timers, random, log, workerCommand } = this.#options;
-    const now = (): number => clock.now();
-    const report = ({ type, ...details }: EventReport): void => this.events.publish(type, details);
-    if (workers === 0) {
-      const { endpoints: endpointTable, metrics, resilience, sessions } = this.tables;
-      const counters = this.tables.counters(0);
-      const tables = { endpointTable, metrics, resilience, counters, sessions };
-      return localLink(createDataPath({ worker, ...tables, clock, timers, random, log, report }), now);
-    }
-    const startedMs = now();
-    return new ProcessLink({
-      command: workerCommand,
-      worker,
-      workers,
-      memoryDescriptor: this.#memoryDescriptor,
-      now,
-      onEvent: report,
-      onExit: (link, how) => this.#workerEnded(link, how, startedMs),
-    });
-  }
-
-  async #prepareAll(
-    update: WorkerUpdate,
-    descriptors: (worker: number) => Record<string, number>,
-    isFirst: boolean,
-  ): Promise<void> {
-    const prepared = this.#links.flatMap((link, worker) =>
-      link === undefined ? [] : [link.prepare(update, descriptors(worker))],
-    );
-    const results = await Promise.allSettled(prepared);
-    const problems = results.flatMap((result) => (result.status === "rejected" ? [result.reason as Error] : []));
-    // Whoever takes a dead worker's place gets the new configuration, unless that is what all have died of. Before there
-    // is one, nobody takes a place.
-    const refusal = problems.find((problem) => !(problem instanceof WorkerEnded));
-    if (refusal !== undefined) throw refusal;
-    if (problems.length > 0 && (isFirst || problems.length === results.length)) throw problems[0];
+    this.#fleet.watch();
   }
 
   #buildUpdate(config: Config): WorkerUpdate {
@@ -325,60 +277,19 @@ export class Supervisor {
     }
   }
 
-  /** Takes back what the dead worker held and puts another in its place. */
-  #workerEnded(link: ProcessLink, how: string, startedMs: number): void {
-    const { worker } = link;
-    if (this.#links[worker] !== link) return;
-    this.#links[worker] = undefined;
-    this.tables.endpoints.releaseWorker(worker);
-    this.tables.metrics.resetGauges(worker);
-    this.tables.counters(worker).releaseWorker(worker);
-    this.tables.resilience.releaseWorker(worker);
-    if (this.#update === undefined) return;
-    this.restarts++;
-    const lived = this.#options.clock.now() - startedMs;
-    const delayMs = lived > SETTLED_MS ? 0 : (this.#restartMs[worker] as number);
-    this.#restartMs[worker] =
-      lived > SETTLED_MS ? MIN_RESTART_MS : Math.min(MAX_RESTART_MS, Math.max(MIN_RESTART_MS, delayMs * 2));
-    this.#options.log.error("a worker ended and is replaced", { worker, pid: link.pid, how });
-    this.events.publish("worker.ended", { reason: `worker ${worker}, process ${link.pid}: ${how}` });
-    this.#options.timers.after(delayMs, () => void this.#replaceWorker(worker));
-  }
-
   /** Never while a configuration is being applied, nor the other way round: a worker prepares one thing at a time. */
-  #replaceWorker(worker: number): Promise<void> {
-    const next = this.#applying.then(() => this.#startAnother(worker));
-    this.#applying = next;
-    return next;
+  #replaceWorker(worker: number): void {
+    this.#applying = this.#applying.then(() => this.#putInPlace(worker));
   }
 
-  async #startAnother(worker: number): Promise<void> {
+  async #putInPlace(worker: number): Promise<void> {
     const update = this.#update;
-    if (update === undefined || this.#links[worker] !== undefined || (this.draining && this.#pinger === undefined))
-      return;
-    const link = this.#startWorker(worker);
-    this.#links[worker] = link;
-    try {
-      await link.prepare(update, this.#sockets.of(worker));
-      await link.setChallenges(this.#challenges.open);
-      link.commit();
-      this.#sendNewerEndpoints(update);
-      this.events.publish("worker.started", { reason: `worker ${worker}, process ${link.pid}` });
-      if (this.draining) await link.drain(false);
-    } catch (error) {
-      this.#options.log.error("a worker cannot serve", { worker, reason: (error as Error).message });
-      link.kill();
-    }
-  }
-
-  #ping(): void {
-    const now = this.#options.clock.now();
-    for (const link of this.links) {
-      if (now - link.lastSignMs > HANG_MS) {
-        this.#options.log.error("a worker hangs and is ended", { pid: link.pid });
-        link.kill();
-      } else link.ping();
-    }
+    if (update === undefined) return;
+    const ready = (link: WorkerLink): Promise<void> => link.setChallenges(this.#challenges.open);
+    const link = await this.#fleet.replace(worker, update, this.#sockets.of(worker), ready);
+    if (link === undefined) return;
+    this.#sendNewerEndpoints(update);
+    if (this.draining) await link.drain(false);
   }
 
   #rowsOf(kind: "listener" | "route" | "pool"): Rows {
