@@ -2,6 +2,7 @@
  * Decides what the workers serve and sees that they do: finds and checks endpoints, hands out sockets and rows, applies
  * configurations in all workers or in none, and replaces workers that die.
  */
+import { isDeepStrictEqual } from "node:util";
 import type { Clock, Timers } from "../base/clock.ts";
 import { EvenkeelError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
@@ -69,6 +70,7 @@ export class Supervisor {
   readonly #restartMs: number[];
   #update: WorkerUpdate | undefined;
   #applying: Promise<unknown> = Promise.resolve();
+  readonly #replacing = new Set<Promise<void>>();
   #pinger: { stop(): void } | undefined;
 
   constructor(options: SupervisorOptions) {
@@ -131,7 +133,11 @@ export class Supervisor {
 
   /** Serves `config`. Rejects with an EvenkeelError when it cannot; then what was served before goes on. One at a time. */
   apply(config: Config): Promise<void> {
-    const next = this.#applying.then(() => this.#apply(config));
+    const next = this.#applying.then(async () => {
+      // A new worker must be through with one configuration before it is told of the next.
+      await Promise.all(this.#replacing);
+      await this.#apply(config);
+    });
     this.#applying = next.catch(() => {});
     return next;
   }
@@ -206,7 +212,7 @@ export class Supervisor {
       if (before === undefined) await this.endpoints.settle(NAMES_TIMEOUT_MS, FIRST_CHECKS_TIMEOUT_MS);
       update = this.#buildUpdate(config);
       if (before === undefined) this.#startWorkers();
-      await this.#prepareAll(update, (worker) => sockets.added(worker));
+      await this.#prepareAll(update, (worker) => sockets.added(worker), before !== undefined);
     } catch (error) {
       for (const link of this.links) link.abort();
       sockets.abort();
@@ -224,6 +230,7 @@ export class Supervisor {
       watch.keepOnly(Object.keys(config.pools));
     }
     this.#keepRows(update);
+    this.#catchUp(config);
     this.#pinger ??= this.#options.timers.every(PING_INTERVAL_MS, () => this.#ping());
   }
 
@@ -253,13 +260,22 @@ export class Supervisor {
     });
   }
 
-  async #prepareAll(update: WorkerUpdate, descriptors: (worker: number) => Record<string, number>): Promise<void> {
+  /** `isReplaced`: a worker that ends meanwhile says nothing about the configuration, and the next in its place gets it. */
+  async #prepareAll(
+    update: WorkerUpdate,
+    descriptors: (worker: number) => Record<string, number>,
+    isReplaced: boolean,
+  ): Promise<void> {
+    const links = this.links;
     const prepared = this.#links.flatMap((link, worker) =>
       link === undefined ? [] : [link.prepare(update, descriptors(worker))],
     );
     const results = await Promise.allSettled(prepared);
-    const failed = results.find((result) => result.status === "rejected");
-    if (failed !== undefined) throw failed.reason;
+    const stay = this.links;
+    const isMerelyGone = (index: number): boolean =>
+      isReplaced && stay.length > 0 && !stay.includes(links[index] as WorkerLink);
+    const failed = results.find((result, index) => result.status === "rejected" && !isMerelyGone(index));
+    if (failed?.status === "rejected") throw failed.reason;
   }
 
   #buildUpdate(config: Config): WorkerUpdate {
@@ -297,6 +313,14 @@ export class Supervisor {
     for (const watch of [this.outliers, this.panics]) watch.setPool(pool, update.config.pools[pool], specs);
   }
 
+  /** Endpoints that have changed while workers were given a configuration with the old ones. */
+  #catchUp({ pools }: Config): void {
+    for (const pool of Object.keys(pools)) {
+      const specs = this.endpoints.specs(pool);
+      if (!isDeepStrictEqual(specs, this.#update?.endpoints[pool])) this.#replaceEndpoints(pool, specs);
+    }
+  }
+
   /** Takes back what the dead worker held and puts another in its place. */
   #workerEnded(link: ProcessLink, how: string, startedMs: number): void {
     const { worker } = link;
@@ -314,12 +338,23 @@ export class Supervisor {
       lived > SETTLED_MS ? MIN_RESTART_MS : Math.min(MAX_RESTART_MS, Math.max(MIN_RESTART_MS, delayMs * 2));
     this.#options.log.error("a worker ended and is replaced", { worker, pid: link.pid, how });
     this.events.publish("worker.ended", { reason: `worker ${worker}, process ${link.pid}: ${how}` });
-    this.#options.timers.after(delayMs, () => void this.#replaceWorker(worker));
+    this.#options.timers.after(delayMs, () => void this.#replaceWhenApplied(worker));
+  }
+
+  /** Never while a configuration is being applied: the new worker must get the one that holds then. */
+  async #replaceWhenApplied(worker: number): Promise<void> {
+    let applied: Promise<unknown>;
+    do {
+      applied = this.#applying;
+      await applied;
+    } while (applied !== this.#applying);
+    const replacing = this.#replaceWorker(worker);
+    this.#replacing.add(replacing);
+    await replacing;
+    this.#replacing.delete(replacing);
   }
 
   async #replaceWorker(worker: number): Promise<void> {
-    // Never while a configuration is being applied: the new worker must get the one that holds then.
-    await this.#applying;
     const update = this.#update;
     if (update === undefined || this.#links[worker] !== undefined || (this.draining && this.#pinger === undefined))
       return;
@@ -329,6 +364,8 @@ export class Supervisor {
       await link.prepare(update, this.#sockets.of(worker));
       await link.setChallenges(this.#challenges.open);
       link.commit();
+      for (const [pool, specs] of Object.entries(this.#update?.endpoints ?? {}))
+        if (specs !== update.endpoints[pool]) link.replaceEndpoints(pool, specs);
       this.events.publish("worker.started", { reason: `worker ${worker}, process ${link.pid}` });
       if (this.draining) await link.drain(false);
     } catch (error) {
