@@ -51,6 +51,8 @@ export const evenkeel: Balancer = {
           retry: {
             attempts: RETRIES,
             on: ["connect-failure", "refused-stream", "reset", "timeout", "bad-answer", 503],
+            // The others have no budget for retries: this one is not to be reached.
+            budget: { minimum: 100 },
           },
           outlierDetection: {
             consecutiveServerErrors: FAILURES,
@@ -105,6 +107,8 @@ export const haproxy: Balancer = {
   retry-on conn-failure empty-response response-timeout junk-response 503
 frontend web
   bind 127.0.0.1:${port} backlog 4096
+  # As the others do it: what may take effect twice is not sent again once an endpoint may have seen it.
+  http-request disable-l7-retry if METH_POST
   default_backend app
 backend app
   balance leastconn

@@ -1,6 +1,6 @@
 /**
  * What clients notice when one endpoint of four goes wrong, behind evenkeel, nginx and HAProxy.
- * `npm run bench:faults`; `--only evenkeel,haproxy`, `--cases hangs`, `--rate 300`.
+ * `npm run bench:faults`; `--only evenkeel,haproxy`, `--cases hangs`, `--rate 300`, `--method POST`.
  */
 import { parseArgs } from "node:util";
 import { type ControlledEndpoint, startControlledEndpoints } from "../../test/support/controlled-endpoint.ts";
@@ -22,12 +22,15 @@ const { values } = parseArgs({
     only: { type: "string", default: "evenkeel,nginx,haproxy" },
     cases: { type: "string", default: "" },
     rate: { type: "string", default: "300" },
+    method: { type: "string", default: "GET" },
   },
 });
 const rate = Number(values.rate);
+const { method } = values;
+if (method !== "GET" && method !== "POST") throw new Error("--method: expected GET or POST");
 if (!(rate >= 1 && rate <= 5_000)) throw new Error("--rate: expected requests per second from 1 to 5000, such as 300");
 
-async function measure(balancer: Balancer, fault: Case): Promise<readonly Outcome[]> {
+async function measure(balancer: Balancer, fault: Case, method: "GET" | "POST"): Promise<readonly Outcome[]> {
   const endpoints = await startControlledEndpoints(ENDPOINTS);
   const ports = endpoints.map(({ port }) => port);
   const port = await freePort();
@@ -35,7 +38,7 @@ async function measure(balancer: Balancer, fault: Case): Promise<readonly Outcom
   try {
     await untilServing(program, port);
     const sick = endpoints[1] as ControlledEndpoint;
-    const load = steadyLoad({ port, requestsPerSecond: rate, seconds: SECONDS, patienceMs: PATIENCE_MS });
+    const load = steadyLoad({ port, requestsPerSecond: rate, seconds: SECONDS, patienceMs: PATIENCE_MS, method });
     await Bun.sleep(FAULT_FROM_MS);
     await fault.begin(sick);
     await Bun.sleep(FAULT_UNTIL_MS - FAULT_FROM_MS);
@@ -65,13 +68,13 @@ const balancers = [evenkeel, nginx, haproxy].filter(({ name, program }) => {
 const cases = CASES.filter(({ name }) => name.includes(values.cases));
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(1));
 console.log(
-  `${rate} requests/s for ${SECONDS} s, ${rate * SECONDS} in all; failed, slow (> 1 s), and until the last of them\n`,
+  `${rate} ${method}/s for ${SECONDS} s, ${rate * SECONDS} in all; failed, slow (> 1 s), and until the last of them\n`,
 );
 const rows: string[][] = [];
 for (const fault of cases) {
   const row = [fault.name];
   for (const balancer of balancers) {
-    const [failed, slow, recovered] = describe(await measure(balancer, fault));
+    const [failed, slow, recovered] = describe(await measure(balancer, fault, method));
     row.push(`${failed} / ${slow} / ${recovered}`);
     console.log(`${fault.name}, ${balancer.name}: ${row.at(-1)}`);
   }

@@ -80,19 +80,24 @@ function isUnexplained({ status, attempts, reason }: Line): boolean {
   return reason === "-" && status !== 200 && !(status === 503 && attempts > 0);
 }
 
-function mayBeMissing({ fromMs, untilMs, breach }: Asked, { killsMs }: Evidence): boolean {
+function mayBeMissing(asked: Asked, { killsMs }: Evidence): boolean {
   // Who leaves may do so before the request is there.
-  if (breach === "left") return true;
+  return asked.breach === "left" || isNear(killsMs, asked);
+}
+
+function isNear(killsMs: readonly number[], { fromMs, untilMs }: Asked): boolean {
   return killsMs.some((ms) => ms >= fromMs - UNNOTICED_MS && ms <= untilMs + UNWRITTEN_MS);
 }
 
-function contradictions({ asked }: Evidence, lines: ReadonlyMap<number, Line>): string[] {
+function contradictions({ asked, killsMs }: Evidence, lines: ReadonlyMap<number, Line>): string[] {
   return asked.flatMap((request) => {
     const line = lines.get(request.number);
     if (line === undefined || request.breach === "left") return [];
+    // What a worker has sent and logged may be lost on the way when it is killed right then.
+    const isBroken = request.status === 0 && isNear(killsMs, request);
     const isSame =
       request.status === 0
-        ? line.reason !== "-"
+        ? line.reason !== "-" || isBroken
         : request.status === line.status && request.fromEndpoint === (line.reason === "-");
     return isSame ? [] : [`${show(request)} ${show(line)}`];
   });

@@ -10,7 +10,7 @@ const MIN_GAP_MS = 100;
 const MAX_GAP_MS = 500;
 const MIN_LENGTH_MS = 400;
 const MAX_LENGTH_MS = 3_500;
-const MIN_BETWEEN_KILLS_MS = 3_000;
+const MIN_BETWEEN_KILLS_MS = 400;
 
 /** What an endpoint does; the first three to its process, the others by itself. */
 export const ENDPOINT_FAULTS = [

@@ -16,6 +16,8 @@ const CALM_MS = 1_500;
 /** Event queues, timers and health checks under way come and go. */
 const DESCRIPTOR_SLACK = 10;
 const QUIET_MS = 20_000;
+const CONNECTIONS_FOR_ALL = 24;
+const ANSWER_MS = 10_000;
 
 export interface ChaosOptions {
   readonly seed: number;
@@ -125,14 +127,15 @@ class ChaosRun {
       () => descriptorsOf(evenkeel) <= this.#descriptors + DESCRIPTOR_SLACK,
       () => `${this.#descriptors} open descriptors as before; there are ${descriptorsOf(evenkeel)}`,
     );
+    // One that was killed again and again is not started at once.
+    await eventually(() => evenkeel.workers().length === 2, "both workers");
     await this.#inflictor.reload(7);
-    const answer = await fetch(`http://127.0.0.1:${this.#scene.port}/variant`, { headers: { Connection: "close" } });
-    if ((await answer.text()) !== "7") this.#problems.push("the last reload was not taken");
+    await this.#everyWorkerServes(this.#scene.port, "7");
+    await this.#everyWorkerServes(this.#scene.extraPort, "7");
     const metrics = await evenkeel.metrics();
     const restarts = metrics.sum("evenkeel_worker_restarts_total");
     const kills = this.#inflictor.killsMs.length;
     if (restarts !== kills) this.#problems.push(`${kills} workers were killed, ${restarts} restarted`);
-    if (evenkeel.workers().length !== 2) this.#problems.push(`${evenkeel.workers().length} workers instead of 2`);
   }
 
   async end(): Promise<void> {
@@ -164,6 +167,18 @@ class ChaosRun {
     const seen = [...outcomes].sort(([, a], [, b]) => b - a).map(([outcome, count]) => `${outcome}: ${count}`);
     const memory = `${Math.round(Math.max(0, ...this.#watch.memoryMiB))} MiB at most in a process`;
     return `${plan.length} faults, ${this.#clients.asked.length} requests (${seen.join(", ")}); ${this.#accounted}; ${memory}`;
+  }
+
+  /** So many connections that each worker gets some. */
+  async #everyWorkerServes(port: number, expected: string): Promise<void> {
+    const ask = async (): Promise<string> => {
+      const options = { headers: { Connection: "close" }, signal: AbortSignal.timeout(ANSWER_MS) };
+      const answer = await fetch(`http://127.0.0.1:${port}/variant`, options).catch(() => undefined);
+      return (await answer?.text()) ?? "no answer";
+    };
+    const answers = new Set(await Promise.all(Array.from({ length: CONNECTIONS_FOR_ALL }, ask)));
+    if (answers.size !== 1 || !answers.has(expected))
+      this.#problems.push(`port ${port} after the last reload: ${[...answers].join(", ")} instead of ${expected}`);
   }
 
   /** Each user's requests go to one endpoint, in whichever worker they arrive. */

@@ -21,6 +21,8 @@ export interface Scene {
   readonly endpoints: readonly ControlledEndpoint[];
   readonly redis: RedisServer | undefined;
   readonly port: number;
+  /** Of a listener that configurations with an odd number have and others do not. */
+  readonly extraPort: number;
   readonly accessLog: string;
   /** One per endpoint: the numbers of the POSTs that it has executed. */
   readonly journals: readonly string[];
@@ -35,21 +37,23 @@ export async function buildScene(): Promise<Scene> {
   const endpoints = await startControlledEndpoints(ENDPOINTS, script, (index) => [journals[index] as string]);
   const redis = hasRedis() ? await new RedisServer(await freePort()).start() : undefined;
   const port = await freePort();
+  const extraPort = await freePort();
   const accessLog = join(folder, "access.log");
   const addresses = endpoints.map(({ address }) => address);
-  const config = (variant: number): ConfigInput => configOf({ port, accessLog, addresses, redis }, variant);
+  const config = (variant: number): ConfigInput => configOf({ port, extraPort, accessLog, addresses, redis }, variant);
   const evenkeel = await startEvenkeel(config(0));
-  return { evenkeel, endpoints, redis, port, accessLog, journals, config };
+  return { evenkeel, endpoints, redis, port, extraPort, accessLog, journals, config };
 }
 
 interface Parts {
   readonly port: number;
+  readonly extraPort: number;
   readonly accessLog: string;
   readonly addresses: readonly string[];
   readonly redis: RedisServer | undefined;
 }
 
-function configOf({ port, accessLog, addresses, redis }: Parts, variant: number): ConfigInput {
+function configOf({ port, extraPort, accessLog, addresses, redis }: Parts, variant: number): ConfigInput {
   const timeouts = { response: "3s", idle: "4s", request: `${LONGEST_ANSWER_MS}ms` };
   const route = (pool: (typeof POOLS)[number]) => ({ name: pool, match: { pathPrefix: `/${pool}` }, pool, timeouts });
   const changing = { name: "variant", match: { path: "/variant" }, respond: { status: 200, body: String(variant) } };
@@ -61,7 +65,10 @@ function configOf({ port, accessLog, addresses, redis }: Parts, variant: number)
   const shared = redis === undefined ? {} : { redis: { url: redis.url } };
   return {
     workers: 2,
-    listeners: { web: { address: `127.0.0.1:${port}` } },
+    listeners: {
+      web: { address: `127.0.0.1:${port}` },
+      ...(variant % 2 === 0 ? {} : { extra: { address: `127.0.0.1:${extraPort}` } }),
+    },
     routes: [...POOLS.map(route), changing],
     pools: {
       app: pool,

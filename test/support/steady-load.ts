@@ -5,7 +5,8 @@
 import { Broken, HttpConnection, type WholeAnswer } from "./http-connection.ts";
 
 const TICK_MS = 5;
-const REQUEST = "GET / HTTP/1.1\r\nHost: load.example\r\n\r\n";
+const GET = "GET / HTTP/1.1\r\nHost: load.example\r\n\r\n";
+const POST = "POST / HTTP/1.1\r\nHost: load.example\r\nContent-Length: 0\r\n\r\n";
 
 export interface SteadyLoad {
   readonly port: number;
@@ -13,6 +14,8 @@ export interface SteadyLoad {
   readonly seconds: number;
   /** How long a client waits. */
   readonly patienceMs: number;
+  /** GET when not set. */
+  readonly method?: "GET" | "POST";
 }
 
 export interface Outcome {
@@ -26,7 +29,7 @@ export interface Outcome {
 
 /** Resolves when every request has come to something. */
 export async function steadyLoad(load: SteadyLoad): Promise<Outcome[]> {
-  const { port, requestsPerSecond, seconds, patienceMs } = load;
+  const { requestsPerSecond, seconds } = load;
   const idle: HttpConnection[] = [];
   const outcomes: Outcome[] = [];
   const running: Promise<void>[] = [];
@@ -34,7 +37,7 @@ export async function steadyLoad(load: SteadyLoad): Promise<Outcome[]> {
   const total = Math.round(requestsPerSecond * seconds);
 
   const ask = async (fromMs: number): Promise<void> => {
-    const answer = await askOnce(idle, port, patienceMs);
+    const answer = await askOnce(idle, load);
     outcomes.push({
       fromMs,
       tookMs: performance.now() - began - fromMs,
@@ -52,12 +55,15 @@ export async function steadyLoad(load: SteadyLoad): Promise<Outcome[]> {
   return outcomes;
 }
 
-async function askOnce(idle: HttpConnection[], port: number, patienceMs: number): Promise<WholeAnswer | undefined> {
+async function askOnce(
+  idle: HttpConnection[],
+  { port, patienceMs, method }: SteadyLoad,
+): Promise<WholeAnswer | undefined> {
   try {
     let connection = idle.pop();
     while (connection?.isOpen === false) connection = idle.pop();
     connection ??= await HttpConnection.open(port);
-    const answer = await connection.ask(REQUEST, patienceMs);
+    const answer = await connection.ask(method === "POST" ? POST : GET, patienceMs);
     if (connection.isOpen) idle.push(connection);
     return answer;
   } catch (error) {
@@ -81,7 +87,7 @@ export async function measureCapacity(ports: readonly number[], atATime: number)
   const ask = async (port: number): Promise<void> => {
     const connection = await HttpConnection.open(port);
     while (performance.now() < until) {
-      await connection.ask(REQUEST, 5_000);
+      await connection.ask(GET, 5_000);
       answered++;
     }
     connection.leave();
