@@ -33,6 +33,8 @@ interface Line {
 export interface Accounts {
   readonly problems: string[];
   readonly lines: number;
+  /** How often evenkeel itself ended a request, by reason. */
+  readonly reasons: ReadonlyMap<string, number>;
   /** Requests without a line because their worker was killed. */
   readonly lost: number;
 }
@@ -51,7 +53,9 @@ export function account(evidence: Evidence): Accounts {
     ...executionProblems(evidence),
     ...metricsProblems(evidence, lines, missing.length),
   ];
-  return { problems, lines: lines.length, lost: missing.length };
+  const reasons = new Map<string, number>();
+  for (const { reason } of lines) if (reason !== "-") reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+  return { problems, lines: lines.length, reasons, lost: missing.length };
 }
 
 function readLines(accessLog: string): Line[] {

@@ -147,7 +147,7 @@ class ChaosRun {
     const { asked } = this.#clients;
     const accounts = account({ asked, killsMs: this.#inflictor.killsMs, accessLog, journals, metrics });
     this.#problems.push(...accounts.problems);
-    this.#accounted = `${accounts.lines} lines in the log, ${accounts.lost} lost with killed workers or clients that left`;
+    this.#accounted = `${accounts.lines} lines in the log (${counts(accounts.reasons)}), ${accounts.lost} lost with killed workers or clients that left`;
   }
 
   async stop(): Promise<void> {
@@ -164,9 +164,8 @@ class ChaosRun {
       const outcome = breach ?? String(status);
       outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
     }
-    const seen = [...outcomes].sort(([, a], [, b]) => b - a).map(([outcome, count]) => `${outcome}: ${count}`);
     const memory = `${Math.round(Math.max(0, ...this.#watch.memoryMiB))} MiB at most in a process`;
-    return `${plan.length} faults, ${this.#clients.asked.length} requests (${seen.join(", ")}); ${this.#accounted}; ${memory}`;
+    return `${plan.length} faults, ${this.#clients.asked.length} requests (${counts(outcomes)}); ${this.#accounted}; ${memory}`;
   }
 
   /** So many connections that each worker gets some. */
@@ -212,6 +211,11 @@ class ChaosRun {
       QUIET_MS,
     );
   }
+}
+
+function counts(of: ReadonlyMap<string, number>): string {
+  const mostFirst = [...of].sort(([, a], [, b]) => b - a);
+  return mostFirst.map(([what, count]) => `${what}: ${count}`).join(", ");
 }
 
 export function describeRun({ seed, seconds }: ChaosOptions, { plan, violations, log }: ChaosReport): string {

@@ -180,6 +180,35 @@ test(
   TIMEOUT_MS,
 );
 
+test(
+  "a worker that is killed while a configuration is applied does not keep it from being taken",
+  async () => {
+    const port = await freePort();
+    const answering = (body: string): ConfigInput => ({
+      workers: 2,
+      listeners: { web: { address: `127.0.0.1:${port}` } },
+      routes: [{ respond: { status: 200, body } }],
+    });
+    const evenkeel = await startEvenkeel(answering("0"));
+    const ask = async (): Promise<string> => {
+      const options = { headers: { Connection: "close" }, signal: AbortSignal.timeout(15_000) };
+      return (await fetch(`http://127.0.0.1:${port}/`, options)).text();
+    };
+    let round = 0;
+    for (const delayMs of [0, 4, 8, 12, 20, 40]) {
+      const [victim] = evenkeel.workers() as [number];
+      const reloaded = evenkeel.reload(answering(String(++round)));
+      await Bun.sleep(delayMs);
+      process.kill(victim, "SIGKILL");
+      expect(await reloaded, evenkeel.describe()).toBe(true);
+      await eventually(() => evenkeel.workers().length === 2 && !evenkeel.workers().includes(victim), "both workers");
+      const answers = await Promise.all(Array.from({ length: 16 }, ask));
+      expect(answers).toEqual(answers.map(() => String(round)));
+    }
+  },
+  TIMEOUT_MS,
+);
+
 /** Connections are spread by the system; sooner or later the new worker gets one. */
 async function newWorkerServes(evenkeel: Evenkeel, dead: number, port: number): Promise<void> {
   const workers = evenkeel.workers();
