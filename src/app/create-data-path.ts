@@ -291,6 +291,8 @@ class WorkerDataPath implements DataPath {
 
   reopenLogs(): void {
     this.#context.accessLog?.reopen();
+    // The file may have been put aside since it was opened.
+    this.#prepared?.accessLog?.reopen();
   }
 
   #openListener(name: string, descriptor: number, config: ListenerConfig, snapshots: Snapshots): RunningListener {
