@@ -1,4 +1,4 @@
-// `npm run nightly`: what takes too long for every change. Ten minutes of soak, and fuzzing with many more runs.
+// `npm run nightly`: what takes too long for every change. Ten minutes of soak, ten of chaos, and fuzzing with many more runs.
 import { readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -6,6 +6,7 @@ import { installDependencies, runBun } from "./run.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const SOAK_SECONDS = "600";
+const CHAOS_SECONDS = "600";
 const FUZZ_RUNS = "100000";
 const TEST_TIMEOUT_MS = "3600000";
 
@@ -21,5 +22,8 @@ for (const file of [soak, ...fuzz]) {
   console.log(`nightly: ${file.slice(root.length + 1)}`);
   if ((await runBun(["test", "--timeout", TEST_TIMEOUT_MS, file], { cwd: root, env })) !== 0) failed++;
 }
+console.log("nightly: chaos");
+const chaos = [join(root, "test", "chaos", "main.ts"), "--seconds", CHAOS_SECONDS];
+if ((await runBun(chaos, { cwd: root })) !== 0) failed++;
 console.log(failed === 0 ? "nightly: all passed" : `nightly: ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;

@@ -1,16 +1,13 @@
 /** Endpoints that fail in every way there is, under load: how many requests clients see fail is what the settings promise. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { join } from "node:path";
 import type { ConfigInput } from "../../src/config/schema.ts";
+import { type ControlledEndpoint, startControlledEndpoints } from "../support/controlled-endpoint.ts";
 import { type Evenkeel, startEvenkeel } from "../support/evenkeel.ts";
-import { endAll, eventually, freePort, RunningProgram } from "../support/process.ts";
+import { endAll, eventually, freePort } from "../support/process.ts";
 import { expectNoneFailed, failed, load as loadBy, type Seen } from "../support/steady-clients.ts";
 
 const TIMEOUT_MS = 60_000;
-const SCRIPT = join(import.meta.dir, "..", "support", "faulty-endpoint.ts");
 const CLIENTS = 8;
-
-type Mode = "well" | "slow" | "garbage" | "reset-mid-body" | "refuse-half" | "flap";
 
 afterEach(endAll);
 
@@ -36,37 +33,14 @@ const POOL: Omit<PoolInput, "endpoints"> = {
   },
 };
 
-class FaultyEndpoint {
-  readonly address: string;
-  readonly program: RunningProgram;
-  readonly #control: number;
-
-  constructor(port: number, control: number) {
-    this.address = `127.0.0.1:${port}`;
-    this.#control = control;
-    this.program = new RunningProgram([process.execPath, SCRIPT, String(port), String(control)]);
-  }
-
-  async become(mode: Mode): Promise<void> {
-    const asked = (): Promise<boolean> =>
-      fetch(`http://127.0.0.1:${this.#control}/${mode}`, { headers: { Connection: "close" } }).then(
-        ({ ok }) => ok,
-        () => false,
-      );
-    await eventually(asked, () => `an endpoint to become ${mode}: ${this.program.describe()}`);
-  }
-}
-
 interface Scene {
   readonly evenkeel: Evenkeel;
-  readonly endpoints: readonly FaultyEndpoint[];
+  readonly endpoints: readonly ControlledEndpoint[];
   readonly url: string;
 }
 
 async function setUp(count: number, pool: Partial<PoolInput> = {}): Promise<Scene> {
-  const endpoints: FaultyEndpoint[] = [];
-  for (let index = 0; index < count; index++) endpoints.push(new FaultyEndpoint(await freePort(), await freePort()));
-  await Promise.all(endpoints.map((endpoint) => endpoint.become("well")));
+  const endpoints = await startControlledEndpoints(count);
   const port = await freePort();
   const evenkeel = await startEvenkeel({
     workers: 2,
@@ -78,7 +52,7 @@ async function setUp(count: number, pool: Partial<PoolInput> = {}): Promise<Scen
 
 const load = (url: string, during: () => Promise<unknown>): Promise<Seen> => loadBy(url, CLIENTS, during);
 
-async function untilEjected({ evenkeel }: Scene, { address }: FaultyEndpoint): Promise<void> {
+async function untilEjected({ evenkeel }: Scene, { address }: ControlledEndpoint): Promise<void> {
   const isEjected = async (): Promise<boolean> =>
     (await evenkeel.metrics()).sum("evenkeel_endpoint_ejected", `endpoint="${address}"`) === 1;
   await eventually(isEjected, () => `${address} to be ejected, by ${evenkeel.describe()}`);
@@ -90,7 +64,7 @@ async function untilNothingIsHeld({ evenkeel }: Scene): Promise<void> {
 }
 
 describe("one endpoint of three: no GET fails", () => {
-  const faults: [name: string, strike: (endpoint: FaultyEndpoint) => unknown, isEjected: boolean][] = [
+  const faults: [name: string, strike: (endpoint: ControlledEndpoint) => unknown, isEjected: boolean][] = [
     ["dies", ({ program }) => program.kill(), false],
     ["hangs", ({ program }) => program.signal("SIGSTOP"), true],
     ["answers too slowly", (endpoint) => endpoint.become("slow"), true],
@@ -103,7 +77,7 @@ describe("one endpoint of three: no GET fails", () => {
       `that ${name}`,
       async () => {
         const scene = await setUp(3);
-        const sick = scene.endpoints[1] as FaultyEndpoint;
+        const sick = scene.endpoints[1] as ControlledEndpoint;
         const seen = await load(scene.url, async () => {
           await Bun.sleep(300);
           await strike(sick);
@@ -124,7 +98,7 @@ test(
   "one that resets in the middle of its answers: what had begun is lost, then it is left alone",
   async () => {
     const scene = await setUp(3);
-    const sick = scene.endpoints[1] as FaultyEndpoint;
+    const sick = scene.endpoints[1] as ControlledEndpoint;
     const during = await load(scene.url, async () => {
       await sick.become("reset-mid-body");
       await untilEjected(scene, sick);
@@ -142,7 +116,7 @@ test(
   "two of four at once, one dead and one hanging: no GET fails",
   async () => {
     const scene = await setUp(4);
-    const [, dead, hanging] = scene.endpoints as [FaultyEndpoint, FaultyEndpoint, FaultyEndpoint];
+    const [, dead, hanging] = scene.endpoints as [ControlledEndpoint, ControlledEndpoint, ControlledEndpoint];
     const seen = await load(scene.url, async () => {
       await Bun.sleep(300);
       dead.program.kill();
@@ -190,7 +164,7 @@ test(
     for (const { program } of scene.endpoints) program.signal("SIGCONT");
     await untilNothingIsHeld(scene);
     // With a budget that leaked there would be none left for this.
-    const [sick] = scene.endpoints as [FaultyEndpoint];
+    const [sick] = scene.endpoints as [ControlledEndpoint];
     await sick.become("garbage");
     const seen = await load(scene.url, () => Bun.sleep(300));
     expect(seen.statuses.get(200)).toBeGreaterThan(0);

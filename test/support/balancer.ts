@@ -25,6 +25,8 @@ export interface Balancer {
   /** Sum of a field over the rows of all listeners. */
   requests(): number;
   reload(input: ConfigInput): void;
+  /** The first half of a reload; `dataPath.commit` is the second. */
+  prepare(input: ConfigInput): void;
   stop(): Promise<void>;
 }
 
@@ -65,11 +67,10 @@ export function startBalancer(input: ConfigInput, options: BalancerOptions = {})
   const host = address.startsWith(":") ? "::" : "127.0.0.1";
   const descriptor = protocol === "udp" ? openDatagramSocket(host, 0) : openListeningSocket("127.0.0.1", 0);
   let generation = 0;
-  const serve = (config: Config, descriptors: Record<string, number>): void => {
+  const prepare = (config: Config, descriptors: Record<string, number>): void =>
     dataPath.prepare(updateOf(config, ++generation, rows, tables, store.load(config)), descriptors);
-    dataPath.commit();
-  };
-  serve(first, { [name]: descriptor });
+  prepare(first, { [name]: descriptor });
+  dataPath.commit();
   return {
     port: portOf(descriptor),
     dataPath,
@@ -82,7 +83,11 @@ export function startBalancer(input: ConfigInput, options: BalancerOptions = {})
       if (row !== undefined) tables.endpoints.setHealthy(row, eligible);
     },
     requests: () => tables.metrics.read("listener", 0, LISTENER.requests),
-    reload: (next) => serve(configSchema.parse({ accessLog: false, ...next }), {}),
+    reload: (next) => {
+      prepare(configSchema.parse({ accessLog: false, ...next }), {});
+      dataPath.commit();
+    },
+    prepare: (next) => prepare(configSchema.parse({ accessLog: false, ...next }), {}),
     stop: () => {
       store.close();
       return dataPath.close();

@@ -31,6 +31,9 @@ function listen(): void {
           case "garbage":
             socket.write("\x16\x03\x01\x02\x00 what?\r\n\r\n");
             return;
+          case "unavailable":
+            socket.write("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
+            return;
           case "reset-mid-body":
             socket.write(HEAD + BODY.slice(0, 100));
             setTimeout(() => socket.terminate(), 20);

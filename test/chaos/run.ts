@@ -1,0 +1,225 @@
+/**
+ * A run of chaos: load on a real evenkeel, faults of endpoints, workers, Redis and configuration drawn from a seed, then quiet;
+ * and what must hold whatever happened.
+ */
+import { eventually } from "../support/process.ts";
+import { account } from "./accounting.ts";
+import { Clients, USERS } from "./clients.ts";
+import { Inflictor } from "./inflict.ts";
+import { describeStep, planChaos, type Step } from "./plan.ts";
+import { buildScene, POOLS, type Scene } from "./scene.ts";
+import { descriptorsOf, Watch } from "./watch.ts";
+
+const WARM_UP_MS = 1_500;
+/** Load after everything is well again: not one request of it may fail. */
+const CALM_MS = 1_500;
+/** Event queues, timers and health checks under way come and go. */
+const DESCRIPTOR_SLACK = 10;
+const QUIET_MS = 20_000;
+const CONNECTIONS_FOR_ALL = 24;
+const ANSWER_MS = 10_000;
+
+export interface ChaosOptions {
+  readonly seed: number;
+  readonly seconds: number;
+}
+
+export interface ChaosReport {
+  readonly plan: readonly Step[];
+  /** What was violated; nothing when all is well. */
+  readonly violations: string[];
+  readonly summary: string;
+  /** The end of what evenkeel has said. */
+  readonly log: string;
+}
+
+/** Whoever calls it calls `endAll` afterwards. */
+export async function runChaos({ seed, seconds }: ChaosOptions): Promise<ChaosReport> {
+  const scene = await buildScene();
+  const { evenkeel } = scene;
+  const plan = planChaos(seed, seconds * 1_000, scene.redis !== undefined);
+  const run = new ChaosRun(scene, seed);
+  const violations: string[] = [];
+  try {
+    await run.warmUp();
+    await run.suffer(plan);
+    await run.calmDown();
+    await run.comeToRest();
+    await run.end();
+  } catch (error) {
+    violations.push(error instanceof Error ? error.message : String(error));
+  } finally {
+    await run.stop();
+  }
+  violations.push(...run.violations());
+  return { plan, violations, summary: run.summary(plan), log: evenkeel.stderr.slice(-8_000) };
+}
+
+class ChaosRun {
+  readonly #scene: Scene;
+  readonly #clients: Clients;
+  readonly #inflictor: Inflictor;
+  readonly #watch: Watch;
+  readonly #problems: string[] = [];
+  #descriptors = 0;
+  #accounted = "";
+
+  constructor(scene: Scene, seed: number) {
+    this.#scene = scene;
+    this.#clients = new Clients(scene.port, seed);
+    this.#inflictor = new Inflictor(scene, () => this.#clients.nowMs);
+    this.#watch = new Watch(scene.evenkeel);
+  }
+
+  /** Some load and quiet, so that what is measured then is what is usual. */
+  async warmUp(): Promise<void> {
+    const clients = this.#clients;
+    clients.start();
+    await Bun.sleep(WARM_UP_MS);
+    await clients.stop();
+    await this.#untilQuiet();
+    this.#descriptors = descriptorsOf(this.#scene.evenkeel);
+    const failed = clients.asked.filter(({ status, breach }) => status !== 200 && breach !== "left");
+    if (failed.length > 0) this.#problems.push(`before any fault: ${JSON.stringify(failed[0])}`);
+  }
+
+  async suffer(plan: readonly Step[]): Promise<void> {
+    this.#clients.start();
+    this.#watch.start();
+    await this.#inflictor.follow(plan);
+  }
+
+  /** All faults are lifted. Once evenkeel has found that out nothing fails any more, and users stay where they are. */
+  async calmDown(): Promise<void> {
+    const { evenkeel } = this.#scene;
+    await this.#inflictor.reload(0);
+    let last = "";
+    await eventually(
+      async () => {
+        const metrics = await evenkeel.metrics();
+        // Users keep to the endpoints that they have: nobody may try the circuit of another.
+        const open = metrics.sum("evenkeel_circuit_state", 'pool="app"', 'state="open"');
+        const ejected = metrics.sum("evenkeel_endpoint_ejected");
+        const eligible = metrics.sum("evenkeel_endpoint_eligible");
+        last = `${eligible} eligible, ${ejected} ejected, ${open} open circuits`;
+        return open === 0 && ejected === 0 && eligible === POOLS.length * this.#scene.endpoints.length;
+      },
+      () => `all endpoints to be well again: ${last}`,
+    );
+    const from = this.#clients.asked.length;
+    const beganMs = this.#clients.nowMs;
+    await Bun.sleep(CALM_MS);
+    await this.#usersStay();
+    await this.#clients.stop();
+    await this.#watch.stop();
+    const failed = this.#clients.asked
+      .slice(from)
+      .filter(({ fromMs, status, breach }) => fromMs > beganMs && status !== 200 && breach !== "left");
+    if (failed.length > 0)
+      this.#problems.push(`${failed.length} failed after all faults: ${JSON.stringify(failed[0])}`);
+  }
+
+  /** Nothing is under way, nothing is held, and it still does what it is told. */
+  async comeToRest(): Promise<void> {
+    const { evenkeel } = this.#scene;
+    await this.#untilQuiet();
+    await eventually(
+      () => descriptorsOf(evenkeel) <= this.#descriptors + DESCRIPTOR_SLACK,
+      () => `${this.#descriptors} open descriptors as before; there are ${descriptorsOf(evenkeel)}`,
+    );
+    // One that was killed again and again is not started at once.
+    await eventually(() => evenkeel.workers().length === 2, "both workers");
+    await this.#inflictor.reload(7);
+    await this.#everyWorkerServes(this.#scene.port, "7");
+    await this.#everyWorkerServes(this.#scene.extraPort, "7");
+    const metrics = await evenkeel.metrics();
+    const restarts = metrics.sum("evenkeel_worker_restarts_total");
+    const kills = this.#inflictor.killsMs.length;
+    if (restarts !== kills) this.#problems.push(`${kills} workers were killed, ${restarts} restarted`);
+  }
+
+  async end(): Promise<void> {
+    const { evenkeel, accessLog, journals } = this.#scene;
+    const metrics = await evenkeel.metrics();
+    evenkeel.signal("SIGTERM");
+    const ending = await evenkeel.ending();
+    if (ending !== 0) this.#problems.push(`evenkeel ended with ${ending}`);
+    const { asked } = this.#clients;
+    const accounts = account({ asked, killsMs: this.#inflictor.killsMs, accessLog, journals, metrics });
+    this.#problems.push(...accounts.problems);
+    this.#accounted = `${accounts.lines} lines in the log (${counts(accounts.reasons)}), ${accounts.lost} lost with killed workers or clients that left`;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.#clients.stop(), this.#watch.stop()]);
+  }
+
+  violations(): string[] {
+    return [...this.#problems, ...this.#clients.wrongAnswers, ...this.#inflictor.failures, ...this.#watch.problems];
+  }
+
+  summary(plan: readonly Step[]): string {
+    const outcomes = new Map<string, number>();
+    for (const { status, breach } of this.#clients.asked) {
+      const outcome = breach ?? String(status);
+      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+    }
+    const memory = `${Math.round(Math.max(0, ...this.#watch.memoryMiB))} MiB at most in a process`;
+    return `${plan.length} faults, ${this.#clients.asked.length} requests (${counts(outcomes)}); ${this.#accounted}; ${memory}`;
+  }
+
+  /** So many connections that each worker gets some. */
+  async #everyWorkerServes(port: number, expected: string): Promise<void> {
+    const ask = async (): Promise<string> => {
+      const options = { headers: { Connection: "close" }, signal: AbortSignal.timeout(ANSWER_MS) };
+      const answer = await fetch(`http://127.0.0.1:${port}/variant`, options).catch(() => undefined);
+      return (await answer?.text()) ?? "no answer";
+    };
+    const answers = new Set(await Promise.all(Array.from({ length: CONNECTIONS_FOR_ALL }, ask)));
+    if (answers.size !== 1 || !answers.has(expected))
+      this.#problems.push(`port ${port} after the last reload: ${[...answers].join(", ")} instead of ${expected}`);
+  }
+
+  /** Each user's requests go to one endpoint, in whichever worker they arrive. */
+  async #usersStay(): Promise<void> {
+    for (let user = 0; user < USERS; user++) {
+      const ports = new Set<string>();
+      for (let count = 0; count < 4; count++) {
+        const answer = await this.#clients.askOnce("/users", `X-User: user-${user}\r\nConnection: close\r\n`);
+        ports.add(/^x-port: *(\d+)/im.exec(answer?.head ?? "")?.[1] ?? "none");
+      }
+      if (ports.size > 1) this.#problems.push(`user-${user} was sent to ${[...ports].join(" and ")}`);
+    }
+  }
+
+  async #untilQuiet(): Promise<void> {
+    const { evenkeel } = this.#scene;
+    const held = [
+      "evenkeel_endpoint_in_flight",
+      "evenkeel_listener_connections_open",
+      "evenkeel_endpoint_connections_open",
+      "evenkeel_pool_waiting",
+    ];
+    let last = "";
+    await eventually(
+      async () => {
+        const metrics = await evenkeel.metrics();
+        last = held.map((name) => `${name} ${metrics.sum(name)}`).join(", ");
+        return held.every((name) => metrics.sum(name) === 0);
+      },
+      () => `nothing to be under way: ${last}`,
+      QUIET_MS,
+    );
+  }
+}
+
+function counts(of: ReadonlyMap<string, number>): string {
+  const mostFirst = [...of].sort(([, a], [, b]) => b - a);
+  return mostFirst.map(([what, count]) => `${what}: ${count}`).join(", ");
+}
+
+export function describeRun({ seed, seconds }: ChaosOptions, { plan, violations, log }: ChaosReport): string {
+  const timeline = plan.map((step) => `  ${describeStep(step)}`).join("\n");
+  const violated = violations.map((violation) => `  ${violation}`).join("\n");
+  return `seed ${seed}, ${seconds} s; what went wrong on purpose:\n${timeline}\nthe end of evenkeel's log:\n${log}\nviolated:\n${violated}`;
+}
