@@ -66,7 +66,8 @@ const balancers = [evenkeel, nginx, haproxy].filter(({ name, program }) => {
   return false;
 });
 const cases = CASES.filter(({ name }) => name.includes(values.cases));
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(1));
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.on(signal, () => void endAll().finally(() => process.exit(1)));
 console.log(
   `${rate} ${method}/s for ${SECONDS} s, ${rate * SECONDS} in all; failed, slow (> 1 s), and until the last of them\n`,
 );

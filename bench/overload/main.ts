@@ -158,7 +158,8 @@ const settings = [...SETTINGS, nginx].filter(({ name }) => {
   if (!wanted.includes(program)) return false;
   return program === "evenkeel" || Bun.which(program, { PATH: path }) !== null;
 });
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(1));
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.on(signal, () => void endAll().finally(() => process.exit(1)));
 const rows: string[][] = [];
 for (const setting of settings) {
   const row = await measure(setting);

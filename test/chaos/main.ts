@@ -18,7 +18,8 @@ if (!(options.seconds >= 1 && options.seconds <= 86_400) || !Number.isInteger(op
   console.error("expected --seconds from 1 to 86400 and --seed as a whole number, such as --seconds 60 --seed 1");
   process.exit(2);
 }
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(1));
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.on(signal, () => void endAll().finally(() => process.exit(1)));
 console.log(`chaos: ${options.seconds} s, seed ${options.seed}`);
 try {
   const report = await runChaos(options);
