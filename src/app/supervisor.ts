@@ -1,13 +1,6 @@
-/**
- * Decides what the workers serve and sees that they do: finds and checks endpoints, hands out sockets and rows, applies
- * configurations in all workers or in none, and replaces workers that die.
- */
-import type { Clock, Timers } from "../base/clock.ts";
 import { EvenkeelError } from "../base/errors.ts";
-import type { Random } from "../base/random.ts";
 import type { Config } from "../config/schema.ts";
 import { EventLog } from "../observability/event-log.ts";
-import type { Log } from "../observability/log.ts";
 import { KINDS, LISTENER } from "../observability/metrics-table.ts";
 import { createDnsResolver } from "../upstreams/dns-resolver.ts";
 import type { EndpointSpec } from "../upstreams/endpoint.ts";
@@ -23,21 +16,15 @@ import { PanicWatch } from "./panic-watch.ts";
 import { RequiredPools } from "./required-pools.ts";
 import { Rows } from "./rows.ts";
 import { type InheritedSockets, ListeningSockets } from "./sockets.ts";
-import { WorkerFleet } from "./worker-fleet.ts";
+import { WorkerFleet, type WorkerFleetOptions } from "./worker-fleet.ts";
 import type { WorkerLink } from "./worker-link.ts";
 
 const NAMES_TIMEOUT_MS = 2_000;
 const FIRST_CHECKS_TIMEOUT_MS = 1_000;
 const DRAIN_LOOK_MS = 50;
 
-export interface SupervisorOptions {
-  readonly workers: number;
-  /** How to start a worker process: its command line without the last two arguments. */
-  readonly workerCommand: readonly string[];
-  readonly clock: Clock;
-  readonly timers: Timers;
-  readonly random: Random;
-  readonly log: Log;
+export interface SupervisorOptions
+  extends Pick<WorkerFleetOptions, "workers" | "workerCommand" | "clock" | "timers" | "random" | "log"> {
   /** PATH for health check commands. */
   readonly path: string;
   readonly inherited?: InheritedSockets;
