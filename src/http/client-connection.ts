@@ -99,7 +99,7 @@ export class ClientConnection extends AnsweringConnection implements ClientSide 
 
   override onDrain(): void {
     this.#exchange?.attempt?.onClientDrain();
-    if (this.#state === "reading") this.#readOn();
+    if (this.#state === "reading") this.#readOn(this.context.clock.now());
     else if (this.#state === "lingering" && this.#peerEnded) this.close();
     else this.#armDeadline();
   }
@@ -340,13 +340,13 @@ export class ClientConnection extends AnsweringConnection implements ClientSide 
     if (this.congested) {
       this.deadlineMs = this.#writeDeadline();
       this.#pauseReading();
-    } else this.#readOn();
+    } else this.#readOn(exchange.nowMs);
   }
 
   /** Between two requests: the next one may come, or has already. */
-  #readOn(): void {
+  #readOn(nowMs: number): void {
     const { idle } = this.#listener.settings.timeouts;
-    this.deadlineMs = this.context.clock.now() + (this.#draining ? Math.min(idle, DRAIN_IDLE_MS) : idle);
+    this.deadlineMs = nowMs + (this.#draining ? Math.min(idle, DRAIN_IDLE_MS) : idle);
     this.#resumeReading();
     if (!this.#looping) this.#readWaiting();
   }
