@@ -220,10 +220,12 @@ function printScene(scene: Scene, medians: Readonly<Record<string, Figures>>): v
   console.log(`\n${scene.name}`);
   for (const [name, figures] of Object.entries(medians)) {
     const { user, system, total, requestsPerSecond, p50Ms, p99Ms, memoryMiB, errors } = figures;
+    // Not every load generator tells.
+    const latencies = Number.isNaN(p99Ms) ? "" : ` p50 ${p50Ms.toFixed(2)} p99 ${p99Ms.toFixed(2)} ms`;
     const cost = `${total.toFixed(1)} us (user ${user.toFixed(1)}, system ${system.toFixed(1)})`;
     const wrong = errors > 0 ? `  ${errors} ERRORS` : "";
     console.log(
-      `  ${name.padEnd(9)} ${cost.padEnd(36)} ${Math.round(requestsPerSecond)} requests/s  p50 ${p50Ms.toFixed(2)} p99 ${p99Ms.toFixed(2)} ms  ${memoryMiB.toFixed(0)} MiB${wrong}`,
+      `  ${name.padEnd(9)} ${cost.padEnd(36)} ${Math.round(requestsPerSecond)} requests/s ${latencies}  ${memoryMiB.toFixed(0)} MiB${wrong}`,
     );
   }
   for (const [rival, target, ratio] of ratios({ scene, medians })) {
@@ -246,7 +248,7 @@ function report(all: readonly SceneResult[], idle: IdleResults, atRate: Rated | 
     const cells = names.map((name) => {
       const figures = result.medians[name];
       if (figures === undefined) return "";
-      return `${figures.total.toFixed(1)} (${figures.user.toFixed(1)} + ${figures.system.toFixed(1)}), ${Math.round(figures.requestsPerSecond)}/s, ${figures.p99Ms.toFixed(1)} ms`;
+      return `${figures.total.toFixed(1)} (${figures.user.toFixed(1)} + ${figures.system.toFixed(1)}), ${Math.round(figures.requestsPerSecond)}/s${latency(figures.p99Ms)}`;
     });
     const ratio = (rival: "nginx" | "haproxy"): string => {
       const [ours, theirs] = [result.medians["evenkeel"], result.medians[rival]];
@@ -279,4 +281,8 @@ function report(all: readonly SceneResult[], idle: IdleResults, atRate: Rated | 
     JSON.stringify({ rounds, seconds, results: all, idle, rated: atRate }, null, 2),
   );
   if (options["write-results"]) writeFileSync(join(import.meta.dir, "..", "RESULTS.md"), page);
+}
+
+function latency(p99Ms: number): string {
+  return Number.isNaN(p99Ms) ? "" : `, ${p99Ms.toFixed(1)} ms`;
 }

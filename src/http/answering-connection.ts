@@ -65,6 +65,10 @@ export abstract class AnsweringConnection extends Connection {
     if (this.#coding === "chunk" && end > start) {
       this.#send(writer.bytes, 0, writer.length, true);
       this.sendBody(body, start, end);
+    } else if (head.bytes === body && start - writer.length >= head.start) {
+      // The endpoint's own head stands in front of the body and is done with: ours takes its place, and nothing else moves.
+      writer.bytes.copy(body, start - writer.length, 0, writer.length);
+      this.#send(body, start - writer.length, end, false);
     } else if (writer.length + end - start <= COALESCE_BYTES) {
       writer.copy(body, start, end);
       this.#send(writer.bytes, 0, writer.length, true);
