@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LISTENER } from "../../src/observability/metrics-table.ts";
 import { type Balancer, startBalancer } from "../support/balancer.ts";
+import { freePort } from "../support/process.ts";
 import { eventually } from "../support/tcp.ts";
-import { udpPeer } from "../support/udp.ts";
 
 const missing = ["dnsmasq", "dig", "dnsperf"].filter((program) => Bun.which(program) === null);
 if (missing.length > 0) console.log(`skipped: DNS needs ${missing.join(", ")}`);
@@ -22,10 +22,10 @@ function scenarios(): void {
   beforeAll(async () => {
     const ports: number[] = [];
     for (const server of ["192.0.2.1", "192.0.2.2"]) {
-      const free = await udpPeer();
-      await free.stop();
-      ports.push(free.port);
-      servers.push(startServer(free.port, server));
+      // It listens by TCP as well: not a port that an outgoing connection may have.
+      const port = await freePort();
+      ports.push(port);
+      servers.push(startServer(port, server));
     }
     for (const port of ports) await answering(port);
     balancer = startBalancer({
