@@ -14,6 +14,8 @@ const PEER = join(import.meta.dir, "udp-peer.ts");
 const ROOT = join(import.meta.dir, "..", "..");
 const MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so";
 const WARM_UP_MS = 1_000;
+/** What runs at the moment: ended also when this program is told to stop. */
+const running = new Set<Bun.Subprocess>();
 
 export interface UdpScene {
   readonly name: string;
@@ -24,7 +26,7 @@ export interface UdpScene {
   readonly oneAnswer: boolean;
 }
 
-export const UDP_SCENES: readonly UdpScene[] = [
+const UDP_SCENES: readonly UdpScene[] = [
   { name: "flows of 64 clients, as fast as it goes", sockets: 64, rate: 0, oneAnswer: false },
   { name: "flows of 1,000 clients, as fast as it goes", sockets: 1_000, rate: 0, oneAnswer: false },
   { name: "game: 200 clients, 30 a second each", sockets: 200, rate: 30, oneAnswer: false },
@@ -80,10 +82,13 @@ stream { upstream app { ${servers} }
 }
 
 function spawn(cpu: string, command: readonly string[]): Bun.Subprocess {
-  return Bun.spawn(["taskset", "-c", cpu, ...command], { stdio: ["ignore", "ignore", "inherit"] });
+  const child = Bun.spawn(["taskset", "-c", cpu, ...command], { stdio: ["ignore", "ignore", "inherit"] });
+  running.add(child);
+  return child;
 }
 
-function stop({ process: child }: Started): void {
+function stop(child: Bun.Subprocess): void {
+  running.delete(child);
   for (const pid of familyOf(child.pid).reverse()) {
     try {
       process.kill(pid, "SIGKILL");
@@ -117,13 +122,13 @@ async function measure(item: Started, scene: UdpScene, seconds: number): Promise
 }
 
 /** One scene in `rounds` rounds, in turns; medians by name. A round more than counts, to warm up. */
-export async function runUdpScene(
+async function runUdpScene(
+  folder: string,
   scene: UdpScene,
   rounds: number,
   seconds: number,
   only = "",
 ): Promise<Record<string, UdpFigures>> {
-  const folder = mkdtempSync(join(tmpdir(), "evenkeel-udp-"));
   const endpoints = ENDPOINT_PORTS.map((port) => spawn(LOAD_CPU, [process.execPath, PEER, "echo", String(port)]));
   const starters = [startEvenkeel, startNginx].filter((start) => start.name.toLowerCase().includes(only));
   const items = starters.map((start) => start(folder, scene));
@@ -138,9 +143,8 @@ export async function runUdpScene(
     }
     return Object.fromEntries([...samples].map(([name, list]) => [name, medianOf(list)]));
   } finally {
-    for (const item of items) stop(item);
-    for (const endpoint of endpoints) endpoint.kill("SIGKILL");
-    rmSync(folder, { recursive: true, force: true });
+    for (const { process: child } of items) stop(child);
+    for (const endpoint of endpoints) stop(endpoint);
   }
 }
 
@@ -150,6 +154,12 @@ function medianOf(list: readonly UdpFigures[]): UdpFigures {
 }
 
 if (import.meta.main) {
+  const folder = mkdtempSync(join(tmpdir(), "evenkeel-udp-"));
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(1));
+  process.on("exit", () => {
+    for (const child of running) stop(child);
+    rmSync(folder, { recursive: true, force: true });
+  });
   const { values } = parseArgs({
     options: {
       rounds: { type: "string", default: "5" },
@@ -161,7 +171,7 @@ if (import.meta.main) {
   for (const scene of UDP_SCENES) {
     if (!scene.name.includes(values.scenes)) continue;
     console.log(`\n${scene.name}`);
-    const medians = await runUdpScene(scene, Number(values.rounds), Number(values.seconds), values.only);
+    const medians = await runUdpScene(folder, scene, Number(values.rounds), Number(values.seconds), values.only);
     for (const [name, { user, system, total, perSecond, p50Ms, p99Ms, lost, memoryMiB }] of Object.entries(medians)) {
       const cost = `${total.toFixed(2)} us per datagram (user ${user.toFixed(2)}, system ${system.toFixed(2)})`;
       console.log(

@@ -4,7 +4,7 @@ import { readPemFile } from "../tls/certificate-files.ts";
 import { CertificateSelector } from "../tls/certificate-selector.ts";
 import type { ListenerTls } from "../tls/listener-tls.ts";
 import type { ListenerTlsConfig } from "../tls/schema.ts";
-import { type ServerTlsSettings, serverTlsOptions } from "../tls/secure-context.ts";
+import { checkCiphers, type ServerTlsSettings, serverTlsOptions } from "../tls/secure-context.ts";
 
 /**
  * `previous` is what the listener has now: contexts that stay the same are taken over, so that clients can resume their
@@ -16,6 +16,8 @@ export function buildListenerTls(
   protocols: readonly string[],
   previous: ListenerTls | undefined,
 ): ListenerTls {
+  // Of a list, the runtime merely leaves out what it does not know.
+  checkCiphers(config.ciphers);
   const { mode, ca, crl } = config.clientAuthentication;
   const settings: ServerTlsSettings = {
     minVersion: config.minVersion,

@@ -2,7 +2,7 @@
  * Judges endpoints by what the workers have counted of them: takes those out that fail what they are asked, and back when
  * their time is over. One process does this for all. What is known of an endpoint is kept over reloads, by pool and address.
  */
-import type { Clock, Timer, Timers } from "../base/clock.ts";
+import type { Clock, Timers } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
 import type { Log } from "../observability/log.ts";
 import type { PoolConfig } from "../pools/schema.ts";
@@ -11,8 +11,8 @@ import { SelectedResults } from "../resilience/outlier-counters.ts";
 import { OutlierDetector } from "../resilience/outlier-detector.ts";
 import { describeOutlierEvent, type OutlierEvent } from "../resilience/outlier-event.ts";
 import type { SharedTables } from "./memory.ts";
+import { WatchedPools } from "./watched-pools.ts";
 
-const TICK_MS = 250;
 /** What a pool must keep where it does not say when it panics, in percent. */
 const USUAL_PANIC_PERCENT = 50;
 
@@ -50,12 +50,12 @@ interface Watched {
 
 export class OutlierWatch {
   readonly #options: OutlierWatchOptions;
-  readonly #pools = new Map<string, Watched>();
+  readonly #pools: WatchedPools<Watched>;
   readonly #ejections = new Map<string, Map<string, number>>();
-  #timer: Timer | undefined;
 
   constructor(options: OutlierWatchOptions) {
     this.#options = options;
+    this.#pools = new WatchedPools(options.timers, () => this.#tick());
   }
 
   /** Watches exactly these endpoints of a pool from now on, or none of them where its settings do not ask for it. */
@@ -64,7 +64,7 @@ export class OutlierWatch {
     const outliers = config?.outlierDetection ?? false;
     if (outliers === false) {
       for (const { row } of before?.endpoints ?? []) this.#options.tables.endpoints.setEjected(row, false);
-      this.#pools.delete(pool);
+      this.#pools.put(pool, undefined);
     } else {
       const { clock, random, tables } = this.#options;
       const results = new SelectedResults(
@@ -77,16 +77,14 @@ export class OutlierWatch {
       const detector = new OutlierDetector(results, options, random, tell, clock.now());
       const watched: Watched = { endpoints, detector, returnOnCheck: outliers.returnOnCheck, ejectedMs };
       if (before !== undefined) adopt(watched, before);
-      this.#pools.set(pool, watched);
+      this.#pools.put(pool, watched);
     }
-    this.#keepTime();
   }
 
   /** Forgets pools that the configuration does not have any more. */
   keepOnly(pools: readonly string[]): void {
-    for (const pool of this.#pools.keys()) if (!pools.includes(pool)) this.#pools.delete(pool);
+    this.#pools.keepOnly(pools);
     for (const pool of this.#ejections.keys()) if (!pools.includes(pool)) this.#ejections.delete(pool);
-    this.#keepTime();
   }
 
   /** How often endpoints were ejected, for which reason, since the start. */
@@ -97,16 +95,7 @@ export class OutlierWatch {
   }
 
   close(): void {
-    this.#pools.clear();
-    this.#keepTime();
-  }
-
-  #keepTime(): void {
-    if (this.#pools.size > 0) this.#timer ??= this.#options.timers.every(TICK_MS, () => this.#tick());
-    else {
-      this.#timer?.stop();
-      this.#timer = undefined;
-    }
+    this.#pools.close();
   }
 
   #tick(): void {

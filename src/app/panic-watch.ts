@@ -1,13 +1,12 @@
 /** Says loudly when a pool panics and when it is over. The workers decide for themselves, from the same shared memory. */
-import type { Timer, Timers } from "../base/clock.ts";
+import type { Timers } from "../base/clock.ts";
 import type { Log } from "../observability/log.ts";
 import type { PoolConfig } from "../pools/schema.ts";
 import { planFor } from "../pools/tier-plan.ts";
 import type { EndpointSpec } from "../upstreams/endpoint.ts";
 import type { EndpointTable } from "../upstreams/endpoint-table.ts";
 import { planOptions } from "./pool-policies.ts";
-
-const TICK_MS = 250;
+import { WatchedPools } from "./watched-pools.ts";
 
 export interface PanicWatchOptions {
   readonly timers: Timers;
@@ -25,23 +24,22 @@ interface Watched {
 
 export class PanicWatch {
   readonly #options: PanicWatchOptions;
-  readonly #pools = new Map<string, Watched>();
-  #timer: Timer | undefined;
+  readonly #pools: WatchedPools<Watched>;
 
   constructor(options: PanicWatchOptions) {
     this.#options = options;
+    this.#pools = new WatchedPools(options.timers, () => this.#tick());
   }
 
   /** Watches these endpoints of a pool, or nothing of it where its settings know no panic. */
   setPool(pool: string, config: PoolConfig | undefined, specs: readonly EndpointSpec[]): void {
-    if (config === undefined || planOptions(config) === undefined) this.#pools.delete(pool);
-    else this.#pools.set(pool, { config, specs, panics: this.#pools.get(pool)?.panics ?? false });
-    this.#keepTime();
+    const canPanic = config !== undefined && planOptions(config) !== undefined;
+    const panics = this.#pools.get(pool)?.panics ?? false;
+    this.#pools.put(pool, canPanic ? { config, specs, panics } : undefined);
   }
 
   keepOnly(pools: readonly string[]): void {
-    for (const pool of this.#pools.keys()) if (!pools.includes(pool)) this.#pools.delete(pool);
-    this.#keepTime();
+    this.#pools.keepOnly(pools);
   }
 
   /** Pools that can panic, and whether they do. */
@@ -50,16 +48,7 @@ export class PanicWatch {
   }
 
   close(): void {
-    this.#pools.clear();
-    this.#keepTime();
-  }
-
-  #keepTime(): void {
-    if (this.#pools.size > 0) this.#timer ??= this.#options.timers.every(TICK_MS, () => this.#tick());
-    else {
-      this.#timer?.stop();
-      this.#timer = undefined;
-    }
+    this.#pools.close();
   }
 
   #tick(): void {

@@ -2,13 +2,12 @@
  * Sees to it that no pool is used while one that it requires has nothing usable: marks its endpoints in the shared table,
  * which all workers read.
  */
-import type { Timer, Timers } from "../base/clock.ts";
+import type { Timers } from "../base/clock.ts";
 import type { Log } from "../observability/log.ts";
 import type { PoolConfig } from "../pools/schema.ts";
 import type { EndpointSpec } from "../upstreams/endpoint.ts";
 import type { EndpointTable } from "../upstreams/endpoint-table.ts";
-
-const TICK_MS = 250;
+import { WatchedPools } from "./watched-pools.ts";
 
 export interface RequiredPoolsOptions {
   readonly timers: Timers;
@@ -27,27 +26,29 @@ interface Watched {
 
 export class RequiredPools {
   readonly #options: RequiredPoolsOptions;
-  readonly #pools = new Map<string, Watched>();
-  #timer: Timer | undefined;
+  readonly #pools: WatchedPools<Watched>;
 
   constructor(options: RequiredPoolsOptions) {
     this.#options = options;
+    this.#pools = new WatchedPools(
+      options.timers,
+      () => this.#tick(),
+      ({ requires }) => requires.length > 0,
+    );
   }
 
   setPool(pool: string, config: PoolConfig | undefined, specs: readonly EndpointSpec[]): void {
     const requires = config?.requires ?? [];
     const missing = this.#pools.get(pool)?.missing ?? [];
-    this.#pools.set(pool, { requires, specs, missing });
+    this.#pools.put(pool, { requires, specs, missing });
     // Endpoints that are new know nothing of it yet. What it requires may be set only after it: that is looked at later.
     this.#mark(specs, missing.length > 0);
-    this.#keepTime();
   }
 
   /** All pools are set: forgets the others. */
   keepOnly(pools: readonly string[]): void {
-    for (const pool of this.#pools.keys()) if (!pools.includes(pool)) this.#pools.delete(pool);
+    this.#pools.keepOnly(pools);
     this.#tick();
-    this.#keepTime();
   }
 
   /** Pools that require others, and those of them that have nothing usable. */
@@ -62,17 +63,7 @@ export class RequiredPools {
   }
 
   close(): void {
-    this.#pools.clear();
-    this.#keepTime();
-  }
-
-  #keepTime(): void {
-    const isNeeded = [...this.#pools.values()].some(({ requires }) => requires.length > 0);
-    if (isNeeded) this.#timer ??= this.#options.timers.every(TICK_MS, () => this.#tick());
-    else {
-      this.#timer?.stop();
-      this.#timer = undefined;
-    }
+    this.#pools.close();
   }
 
   /** What a pool requires is looked at before it: one look is enough for a whole chain. */

@@ -4,7 +4,7 @@ import { EventLog } from "../observability/event-log.ts";
 import { KINDS, LISTENER } from "../observability/metrics-table.ts";
 import { createDnsResolver } from "../upstreams/dns-resolver.ts";
 import type { EndpointSpec } from "../upstreams/endpoint.ts";
-import { MAX_ENDPOINTS } from "../upstreams/endpoint-table.ts";
+import { MAX_ENDPOINTS, MAX_WORKERS } from "../upstreams/endpoint-table.ts";
 import { defaultRouteName } from "./build-action.ts";
 import { CertificateStore } from "./certificate-store.ts";
 import { ChallengeBoard } from "./challenge-board.ts";
@@ -300,7 +300,7 @@ export class Supervisor {
 
 /** The number of worker processes that a configuration asks for. */
 export function workerCount(config: Config, processors: number): number {
-  const count = config.workers === "auto" ? Math.min(64, processors) : config.workers;
+  const count = config.workers === "auto" ? Math.min(MAX_WORKERS, processors) : config.workers;
   if (!Number.isInteger(count)) throw new EvenkeelError(`workers: ${count}`);
   return count;
 }

@@ -158,7 +158,6 @@ export const listenerSchema = z
 export type ListenerConfig = z.output<typeof listenerSchema>;
 export type HttpListenerConfig = z.output<typeof http>;
 export type TcpListenerConfig = z.output<typeof tcp>;
-export type UdpListenerConfig = z.output<typeof udp>;
 
 /** The TLS of a listener; undefined when it has none, or its protocol none that we speak. */
 export function tlsOf(listener: ListenerConfig | undefined): ListenerTlsConfig | undefined {

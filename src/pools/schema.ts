@@ -76,4 +76,3 @@ export const poolSchema = z.strictObject({
 });
 
 export type PoolConfig = z.output<typeof poolSchema>;
-export type QueueConfig = z.output<typeof queueSchema>;

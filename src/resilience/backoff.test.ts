@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { seededRandom } from "../base/random.ts";
-import { backoffAfterMs, backoffBoundMs, backoffMs } from "./backoff.ts";
+import { backoffBoundMs, backoffMs } from "./backoff.ts";
 
 const usual = { baseMs: 25, maxMs: 250 };
 
@@ -17,14 +17,6 @@ test("the jitter is full: all of the range is used, evenly", () => {
   const quarters = [0, 0, 0, 0];
   for (const wait of waits) quarters[Math.floor(wait / 25)]!++;
   for (const count of quarters) expect(Math.abs(count - 5_000)).toBeLessThan(300);
-});
-
-test("an endpoint's own wish comes first, within reason", () => {
-  const random = seededRandom(1);
-  const wait = backoffAfterMs(1_000, 5_000, 1, usual, random);
-  expect(wait).toBeGreaterThanOrEqual(1_000);
-  expect(wait).toBeLessThan(1_025);
-  expect(backoffAfterMs(5_001, 5_000, 1, usual, random)).toBe(-1);
 });
 
 test("property: never negative, never above the bound", () => {

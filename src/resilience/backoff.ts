@@ -23,18 +23,3 @@ export function backoffBoundMs(retry: number, { baseMs, maxMs }: BackoffOptions)
 export function backoffMs(retry: number, options: BackoffOptions, random: Random): number {
   return random.next() * backoffBoundMs(retry, options);
 }
-
-/**
- * The same where the endpoint said how long to wait (`Retry-After`, RFC 9110 section 10.2.3): at least that long, and a
- * jittered backoff on top. -1 when it asks for more than `longestMs`: then it is better not to retry.
- */
-export function backoffAfterMs(
-  retryAfterMs: number,
-  longestMs: number,
-  retry: number,
-  options: BackoffOptions,
-  random: Random,
-): number {
-  if (retryAfterMs > longestMs) return -1;
-  return Math.max(0, retryAfterMs) + backoffMs(retry, options, random);
-}

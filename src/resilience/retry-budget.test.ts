@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { localRegion } from "../base/shared-memory.ts";
-import { RETRY_BUDGET_CELLS, RetryBudget, SharedRetryBudget } from "./retry-budget.ts";
+import { RETRY_BUDGET_CELLS, RetryBudget } from "./retry-budget.ts";
 import { RetryTokenBudget } from "./retry-token-budget.ts";
-import { LocalUsageCounters } from "./usage-counters.ts";
+import { LocalUsageCounters, SharedUsageCounters } from "./usage-counters.ts";
 
 const usual = { percent: 20, minimum: 3 };
 
@@ -54,13 +54,14 @@ describe("a budget over what is active", () => {
   });
 
   test("is one budget for all workers, and a dead worker's part is given back", () => {
-    const region = localRegion(SharedRetryBudget.bytes(3));
-    const workers = [0, 1, 2].map((worker) => new SharedRetryBudget(region, 3, worker, usual));
+    const region = localRegion(SharedUsageCounters.bytes(RETRY_BUDGET_CELLS, 3));
+    const counters = [0, 1, 2].map((worker) => new SharedUsageCounters(region, RETRY_BUDGET_CELLS, 3, worker));
+    const workers = counters.map((own) => new RetryBudget(own, 0, usual));
     for (let count = 0; count < 30; count++) workers[count % 3]!.exchangeStarted();
     let started = 0;
     for (let count = 0; count < 30; count++) if (workers[count % 3]!.tryStartRetry()) started++;
     expect(started).toBe(6);
-    workers[0]!.releaseWorker(2);
+    counters[0]!.releaseWorker(2);
     expect([workers[1]!.active, workers[1]!.retries]).toEqual([20, 4]);
     expect(workers[1]!.tryStartRetry()).toBeFalse();
   });

@@ -2,8 +2,7 @@
  * Keeps retries from becoming the load: at any moment they may be a share of what is active, and a few in any case. A retry
  * counts from when it is scheduled, so that those that wait out their backoff cannot pile up behind the budget's back.
  */
-import type { Region } from "../base/shared-memory.ts";
-import { SharedUsageCounters, tryAdd, type UsageCounters } from "./usage-counters.ts";
+import { tryAdd, type UsageCounters } from "./usage-counters.ts";
 
 export interface RetryBudgetOptions {
   /** Retries at one time, in percent of the active exchanges. */
@@ -59,25 +58,5 @@ export class RetryBudget {
   /** Retries that may be under way at this moment. */
   get allowed(): number {
     return Math.max(this.options.minimum, Math.floor((this.active * this.options.percent) / 100));
-  }
-}
-
-/** One budget in shared memory, the same for all workers. */
-export class SharedRetryBudget extends RetryBudget {
-  readonly #shared: SharedUsageCounters;
-
-  static bytes(workers: number): number {
-    return SharedUsageCounters.bytes(RETRY_BUDGET_CELLS, workers);
-  }
-
-  constructor(region: Region, workers: number, worker: number, options: RetryBudgetOptions) {
-    const shared = new SharedUsageCounters(region, RETRY_BUDGET_CELLS, workers, worker);
-    super(shared, 0, options);
-    this.#shared = shared;
-  }
-
-  /** Gives back the exchanges and retries of a dead worker. */
-  releaseWorker(worker: number): void {
-    this.#shared.releaseWorker(worker);
   }
 }

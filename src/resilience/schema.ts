@@ -220,7 +220,6 @@ export const loadSheddingSchema = z
 
 export type OutlierDetectionConfig = z.output<typeof outlierDetectionSchema>;
 export type CircuitBreakerConfig = z.output<typeof circuitBreakerSchema>;
-export type ConcurrencyLimitsConfig = z.output<typeof concurrencyLimitsSchema>;
 export type HedgingConfig = z.output<typeof hedgingSchema>;
 export type SlowStartConfig = z.output<typeof slowStartSchema>;
 export type AdaptiveConcurrencyConfig = z.output<typeof adaptiveConcurrencySchema>;

@@ -110,5 +110,4 @@ export const redirectSchema = z
 
 export const respondSchema = fixedAnswer(200).describe("Answer with a fixed response.");
 
-export type RedirectConfig = z.output<typeof redirectSchema>;
 export type RespondConfig = z.output<typeof respondSchema>;

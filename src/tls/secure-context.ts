@@ -184,7 +184,7 @@ export function encodeProtocols(protocols: readonly string[]): Buffer {
   return Buffer.concat(protocols.map((name) => Buffer.from([name.length, ...Buffer.from(name, "latin1")])));
 }
 
-/** Throws an EvenkeelError when the runtime knows none of `ciphers`. */
+/** Throws an EvenkeelError that names the first of `ciphers` that the runtime does not know. */
 export function checkCiphers(ciphers: readonly string[]): void {
   for (const cipher of ciphers) nativeContext({ ciphers: cipher }, `the cipher ${cipher}`);
 }

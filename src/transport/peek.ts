@@ -21,11 +21,6 @@ const libc = dlopen("libc.so.6", {
   poll: { args: ["ptr", "u64", "i32"], returns: "i32" },
 }).symbols;
 
-/** What of a socket is needed here; the runtime's own type does not know it. */
-export interface PeekableSocket {
-  readonly fd: number;
-}
-
 /** Somebody who waits for the first bytes of a connection. */
 export interface Peeking {
   readonly descriptor: number;

@@ -1,8 +1,8 @@
 /** Bounds that all workers share hold when they are really at it at the same time: threads over one memory. */
 import { expect, test } from "bun:test";
 import { Worker } from "node:worker_threads";
+import { PoolCounters } from "../../src/pools/pool-counters.ts";
 import { CircuitBreaker, PASSED } from "../../src/resilience/circuit-breaker.ts";
-import { SharedRetryBudget } from "../../src/resilience/retry-budget.ts";
 import { breakerOptions, type Contest } from "../support/contender.ts";
 
 const WORKERS = 4;
@@ -28,7 +28,7 @@ async function run(contest: Contest): Promise<Outcome> {
 
 test("the retry budget is never exceeded, and the trials of a breaker are given out once", async () => {
   const contest = {
-    budget: new SharedArrayBuffer(SharedRetryBudget.bytes(WORKERS)),
+    budget: new SharedArrayBuffer(PoolCounters.bytes(1, WORKERS)),
     breaker: new SharedArrayBuffer(CircuitBreaker.bytes()),
     tally: new SharedArrayBuffer(16),
     workers: WORKERS,

@@ -1,7 +1,8 @@
 /** A thread that competes with others for a retry budget and for a breaker's trials: see shared-policies.test.ts. */
 import { parentPort, workerData } from "node:worker_threads";
+import { BudgetCounters, PoolCounters } from "../../src/pools/pool-counters.ts";
 import { CircuitBreaker, PASSED } from "../../src/resilience/circuit-breaker.ts";
-import { SharedRetryBudget } from "../../src/resilience/retry-budget.ts";
+import { RetryBudget } from "../../src/resilience/retry-budget.ts";
 
 export interface Contest {
   readonly budget: SharedArrayBuffer;
@@ -33,7 +34,9 @@ function compete(contest: Contest): void {
   const { workers, worker, limit } = contest;
   const tally = new Int32Array(contest.tally);
   const region = (buffer: SharedArrayBuffer) => ({ buffer, byteOffset: 0, byteLength: buffer.byteLength });
-  const budget = new SharedRetryBudget(region(contest.budget), workers, worker, { percent: 0, minimum: limit });
+  const counters = new PoolCounters(region(contest.budget), 1, workers, worker);
+  const counts = new BudgetCounters(counters.usage, counters.retries(0), () => 0);
+  const budget = new RetryBudget(counts, 0, { percent: 0, minimum: limit });
   let events = 0;
   const breaker = new CircuitBreaker(region(contest.breaker), breakerOptions, () => events++);
   // All begin together, or the first would be done before the last has started.

@@ -27,7 +27,6 @@ export const HEADER = {
   date: 21,
   trailer: 22,
 } as const;
-export type HeaderId = (typeof HEADER)[keyof typeof HEADER];
 
 const NAMES: readonly string[] = [
   "",
