@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,6 +8,7 @@ const folder = mkdtempSync(join(tmpdir(), "evenkeel-pid-"));
 const path = join(folder, "evenkeel.pid");
 const file = new PidFile(path);
 afterEach(() => rmSync(path, { force: true }));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Runs until its input ends. */
 function startProcess(command: string[]): { pid: number; end(): Promise<unknown> } {
