@@ -2,10 +2,12 @@
 import type { Clock, Timers } from "../base/clock.ts";
 import type { Log } from "../observability/log.ts";
 import type { PoolConfig } from "../pools/schema.ts";
+import { connectRedis } from "../redis/connect.ts";
+import { RedisClient } from "../redis/redis-client.ts";
+import type { RedisConfig } from "../redis/schema.ts";
 import { PoolSessions } from "../sessions/pool-sessions.ts";
-import { connectRedis } from "../sessions/redis/connect.ts";
-import { RedisStore } from "../sessions/redis/redis-store.ts";
-import type { RedisConfig, SessionsConfig } from "../sessions/schema.ts";
+import { RedisStore } from "../sessions/redis-store.ts";
+import type { SessionsConfig } from "../sessions/schema.ts";
 import type { SessionTable } from "../sessions/session-table.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 
@@ -51,7 +53,8 @@ export class SessionsBuilder {
       if (reachable) log.info("redis answers again: sessions are shared", { server });
       else log.warn("redis does not answer: sessions are kept here until it does", { server, reason });
     };
-    const store = new RedisStore({ config, clock, timers, connect: connectRedis, onChange });
+    const client = new RedisClient({ config, clock, timers, connect: connectRedis, onChange });
+    const store = new RedisStore(client, config.prefix);
     this.#stores.set(settings, store);
     return store;
   }

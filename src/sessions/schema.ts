@@ -1,30 +1,10 @@
 /** How a pool keeps the requests of one session on one endpoint. */
 import { z } from "zod";
 import { duration, headerName, oneOrMany } from "../base/schema.ts";
+import { redisSchema } from "../redis/schema.ts";
 
 const COOKIE_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const ATTRIBUTE_VALUE = /^[\x20-\x3a\x3c-\x7e]+$/;
-
-export const redisSchema = z
-  .strictObject({
-    url: oneOrMany(
-      z
-        .string()
-        .regex(/^rediss?:\/\/[^\s]+$/, "expected redis://host:port or rediss://host:port for TLS")
-        .meta({ examples: ["redis://10.0.0.5:6379", "rediss://user:password@redis.internal:6380/0"] }),
-    ).describe("Redis or Valkey, 6.2 or newer; of a cluster one or more nodes, the others are found through them."),
-    timeout: duration({ min: 1, max: 5_000 })
-      .prefault("50ms")
-      .describe("Longest time a request waits for it. After that the worker's own table decides."),
-    prefix: z
-      .string()
-      .regex(/^[A-Za-z0-9:._-]{1,64}$/, "expected letters, digits and : . _ -")
-      .default("evenkeel:session")
-      .describe("What the keys begin with. Balancers that share sessions have the same."),
-    failures: z.int().min(1).max(1_000).default(5).describe("So many failures in a row, and it is left alone..."),
-    wait: duration({ min: 100, max: 60_000 }).prefault("1s").describe("...for this long, then one request tries it."),
-  })
-  .describe("Share the table with other balancers. When it does not answer, each goes on with what it knows itself.");
 
 const onFailure = z
   .enum(["repin", "refuse"])
@@ -35,7 +15,9 @@ const onFailure = z
 const ttl = duration({ min: 1_000 })
   .optional()
   .describe("How long a session in the table lives after its last request; 30m when not set.");
-const redis = redisSchema.optional();
+const redis = redisSchema("evenkeel:session")
+  .describe("Share the table with other balancers. When it does not answer, each goes on with what it knows itself.")
+  .optional();
 
 const cookieSchema = z.strictObject({
   type: z.literal("cookie"),
@@ -116,7 +98,6 @@ export const sessionsSchema = z
 
 export type SessionsConfig = z.output<typeof sessionsSchema>;
 export type CookieSessionsConfig = z.output<typeof cookieSchema>;
-export type RedisConfig = z.output<typeof redisSchema>;
 
 /** Whether the client says in its requests who it is; otherwise its connection does. */
 export function isCarried(config: SessionsConfig): config is Extract<SessionsConfig, { type: "cookie" | "header" }> {

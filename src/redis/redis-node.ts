@@ -2,11 +2,14 @@
  * One Redis server: a connection that is made when it is needed, and dropped when the server does not answer. Nothing
  * waits longer than the timeout, nothing piles up, and a server that is down is left alone (TrialGate).
  */
-import type { Clock, Timers } from "../../base/clock.ts";
+import type { Clock, Timers } from "../base/clock.ts";
 import { TrialGate } from "./trial-gate.ts";
 
 /** Commands that may be under way on one connection. More are answered with "unavailable" at once. */
 const MAX_PENDING = 1_024;
+
+/** A command and its arguments. */
+export type RedisCommand = readonly [string, ...string[]];
 
 /** What is needed of Bun's RedisClient: a connection that is made once, and never again by itself. */
 export interface RedisConnection {
@@ -63,7 +66,7 @@ export class RedisNode {
    * Sends the command lines, in one go; `done` is called once with the reply to the last one, never within this call.
    * False when the server is not to be asked now: then `done` is not called.
    */
-  send(commands: readonly (readonly [string, ...string[]])[], done: (reply: RedisReply) => void): boolean {
+  send(commands: readonly RedisCommand[], done: (reply: RedisReply) => void): boolean {
     const { clock, timers, timeoutMs } = this.#options;
     if (this.#closed || this.#pending >= MAX_PENDING || !this.#gate.mayTry(clock.now())) return false;
     this.#pending++;
@@ -93,7 +96,7 @@ export class RedisNode {
     this.#drop();
   }
 
-  async #run(commands: readonly (readonly [string, ...string[]])[]): Promise<unknown> {
+  async #run(commands: readonly RedisCommand[]): Promise<unknown> {
     const connection = this.#connection ?? (await this.#connect());
     // Sent without waiting in between: what ASKING allows is for the next command on the connection.
     const replies = commands.map(([command, ...args]) => connection.send(command, args));

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { FakeClock } from "../../base/fake-clock.ts";
-import { redisSchema } from "../schema.ts";
-import type { RedisConnection } from "./redis-node.ts";
+import { FakeClock } from "../base/fake-clock.ts";
+import { RedisClient } from "../redis/redis-client.ts";
+import type { RedisConnection } from "../redis/redis-node.ts";
+import { redisSchema } from "../redis/schema.ts";
 import { RedisStore } from "./redis-store.ts";
 
 type Answer = (command: string, args: readonly string[]) => unknown;
@@ -26,9 +27,13 @@ function world(servers: Record<string, Answer>) {
     },
     close: () => void open.splice(open.indexOf(url), open.includes(url) ? 1 : 0),
   });
-  const config = redisSchema.parse({ url: Object.keys(servers)[0] ?? "redis://a:1", failures: 2, wait: "1s" });
+  const config = redisSchema("evenkeel:session").parse({
+    url: Object.keys(servers)[0] ?? "redis://a:1",
+    failures: 2,
+    wait: "1s",
+  });
   const onChange = (server: string, reachable: boolean) => void changes.push(`${server} ${reachable}`);
-  const store = new RedisStore({ config, clock, timers: clock, connect, onChange });
+  const store = new RedisStore(new RedisClient({ config, clock, timers: clock, connect, onChange }), config.prefix);
   const results: (number | undefined)[] = [];
   const find = async (): Promise<boolean> => {
     const asked = store.find(KEY, 1_000, (tag) => void results.push(tag)) !== undefined;

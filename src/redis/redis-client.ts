@@ -1,69 +1,46 @@
 /**
- * Sessions in Redis or Valkey, a single server or a cluster. A session is one key whose value is the endpoint's tag, so
- * every command is about one key. In a cluster the nodes themselves say who has a key (MOVED, ASK); it is remembered for
- * the group of keys that hash together. Whatever does not work falls back on the balancer's own table.
+ * A single Redis server or a cluster of them. In a cluster the nodes themselves say who has a key (MOVED, ASK); it is
+ * remembered for the group of keys that hash together. Nothing waits longer than the timeout; a server that does not
+ * answer is left alone for a while.
  */
-import type { Clock, Timers } from "../../base/clock.ts";
-import type { RedisConfig } from "../schema.ts";
-import type { SharedStore } from "../shared-store.ts";
-import { type RedisConnection, RedisNode, type RedisReply } from "./redis-node.ts";
+import type { Clock, Timers } from "../base/clock.ts";
+import { type RedisCommand, type RedisConnection, RedisNode, type RedisReply } from "./redis-node.ts";
+import type { RedisConfig } from "./schema.ts";
 
 /** A key may be sent on from node to node so often. */
 const MAX_REDIRECTS = 3;
 const MAX_NODES = 256;
-/** Characters of the key in braces: what keys have in common there is on one node of a cluster. */
-const GROUP_LENGTH = 2;
 
-export interface RedisStoreOptions {
+export interface RedisClientOptions {
   readonly config: RedisConfig;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly connect: (url: string, timeoutMs: number) => RedisConnection;
+  /** A server is left alone from now on, or answers again. */
   readonly onChange: (server: string, reachable: boolean, reason: string) => void;
 }
 
-type Command = readonly [string, ...string[]];
-
-export class RedisStore implements SharedStore {
-  readonly #options: RedisStoreOptions;
+export class RedisClient {
+  readonly #options: RedisClientOptions;
   readonly #seeds: readonly RedisNode[];
   /** By URL; those of the configuration first. */
   readonly #nodes = new Map<string, RedisNode>();
   /** Which node has a group of keys, as far as one has said so. */
   readonly #owners = new Map<string, RedisNode>();
 
-  constructor(options: RedisStoreOptions) {
+  constructor(options: RedisClientOptions) {
     this.#options = options;
     this.#seeds = options.config.url.map((url) => this.#node(url));
   }
 
-  find(key: string, ttlMs: number, done: (tag: number | undefined) => void): (() => void) | undefined {
-    let wanted = true;
-    const asked = this.#send(key, ["GETEX", this.#name(key), "PX", String(ttlMs)], (reply) => {
-      if (wanted) done(reply.kind === "reply" ? tagOf(reply.value) : undefined);
-    });
-    if (!asked) return undefined;
-    return () => {
-      wanted = false;
-    };
-  }
-
-  put(key: string, tag: number, ttlMs: number): void {
-    this.#send(key, ["SET", this.#name(key), tag.toString(16), "PX", String(ttlMs)], () => {});
-  }
-
-  close(): void {
-    for (const node of this.#nodes.values()) node.close();
-  }
-
-  #name(key: string): string {
-    return `${this.#options.config.prefix}:{${key.slice(0, GROUP_LENGTH)}}${key.slice(GROUP_LENGTH)}`;
-  }
-
-  /** One deadline for all redirects together: whoever waits has been promised one. */
-  #send(key: string, command: Command, done: (reply: RedisReply) => void): boolean {
+  /**
+   * Sends commands about keys of one `group`: keys that have it in braces, and so are on one node of a cluster. `done` is
+   * called once with the reply to the last of them, never within this call. False when nobody is to be asked now: then
+   * `done` is not called.
+   */
+  send(group: string, commands: readonly RedisCommand[], done: (reply: RedisReply) => void): boolean {
     const { clock, timers, config } = this.#options;
-    const group = key.slice(0, GROUP_LENGTH);
+    // One for all redirects together: whoever waits has been promised one.
     const deadlineMs = clock.now() + config.timeout;
     let redirects = 0;
     let over = false;
@@ -79,13 +56,17 @@ export class RedisStore implements SharedStore {
       if (over) return;
       const next = reply.kind === "redirect" ? this.#redirected(reply.message, group, from) : undefined;
       if (next === undefined || ++redirects > MAX_REDIRECTS || clock.now() >= deadlineMs) return end(reply);
-      const commands: Command[] = next.asking ? [["ASKING"], command] : [command];
-      if (!next.node.send(commands, (answer) => onReply(answer, next.node))) end({ kind: "unavailable" });
+      const asked = next.asking ? commands.flatMap((command): RedisCommand[] => [["ASKING"], command]) : commands;
+      if (!next.node.send(asked, (answer) => onReply(answer, next.node))) end({ kind: "unavailable" });
     };
     const node = this.#nodeOf(group);
-    if (node.send([command], (reply) => onReply(reply, node))) return true;
+    if (node.send(commands, (reply) => onReply(reply, node))) return true;
     timer.stop();
     return false;
+  }
+
+  close(): void {
+    for (const node of this.#nodes.values()) node.close();
   }
 
   #nodeOf(group: string): RedisNode {
@@ -129,10 +110,4 @@ export class RedisStore implements SharedStore {
     this.#nodes.set(href, node);
     return node;
   }
-}
-
-/** -1 when there is no such session; undefined for what nobody has put there. */
-function tagOf(value: unknown): number | undefined {
-  if (value === null) return -1;
-  return typeof value === "string" && /^[0-9a-f]{1,12}$/.test(value) ? Number.parseInt(value, 16) : undefined;
 }
