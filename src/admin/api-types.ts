@@ -19,6 +19,16 @@ export interface PoolSummary {
   readonly inFlight: number;
   /** Exchanges that wait for an endpoint. */
   readonly waiting: number;
+  /** Null when its limits are this balancer's own. */
+  readonly sharing: SharingView | null;
+}
+
+/** Whom a pool shares its limits with. */
+export interface SharingView {
+  /** How many, this one included; as far as was heard last. */
+  readonly balancers: number;
+  /** Whether the others are heard now. */
+  readonly heard: boolean;
 }
 
 /** GET /api/pools/NAME */
@@ -53,6 +63,8 @@ export interface EndpointView {
   readonly tier: number;
   /** 0 for no limit. */
   readonly maxConnections: number;
+  /** Places of `maxConnections` that are for other balancers now. */
+  readonly elsewhere: number;
   readonly inFlight: number;
   /** Exchanges and connections that were begun on it, since the program started. */
   readonly requests: number;

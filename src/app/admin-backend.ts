@@ -73,9 +73,10 @@ export class AdminBackend implements ApiBackend {
       endpointCount: views.length,
       usable: views.filter(({ usable }) => usable).length,
       degraded: views.filter(({ usable, health }) => usable && health === "degraded").length,
-      blockedBy: this.#supervisor.required.missing(name),
+      blockedBy: this.#supervisor.watches.required.missing(name),
       inFlight: views.reduce((sum, { inFlight }) => sum + inFlight, 0),
       waiting: row === undefined ? 0 : tables.metrics.read("pool", row, POOL.waiting),
+      sharing: this.#supervisor.watches.sharedLimits.of(name) ?? null,
       endpoints: views,
     };
   }
@@ -108,7 +109,7 @@ export class AdminBackend implements ApiBackend {
   #view(status: EndpointStatus): EndpointView {
     const { pool, id, row, state, weight, warmth, drainLeftMs, checks, agent } = status;
     const { endpoints, metrics } = this.#supervisor.tables;
-    const against = reasonsAgainst(status, this.#supervisor.required.missing(pool));
+    const against = reasonsAgainst(status, this.#supervisor.watches.required.missing(pool));
     const { reason, sinceMs } = against[0] ?? status;
     return {
       pool,
@@ -126,6 +127,7 @@ export class AdminBackend implements ApiBackend {
       effectiveWeight: Math.round(weight * (agent?.weightPercent ?? 100) * warmth) / 100,
       tier: status.tier,
       maxConnections: status.maxConnections,
+      elsewhere: endpoints.elsewhere(row),
       inFlight: endpoints.inFlight(row),
       requests: metrics.read("endpoint", row, ENDPOINT.attempts),
       failures: metrics.read("endpoint", row, ENDPOINT.failures),

@@ -20,6 +20,7 @@ export function metricsText(supervisor: Supervisor, lastReloadGood: boolean): st
     endpoints: endpoints.list().map((endpoint) => ({
       ...endpoint,
       inFlight: tables.endpoints.inFlight(endpoint.row),
+      elsewhere: tables.endpoints.elsewhere(endpoint.row),
       eligible: tables.endpoints.isUsable(endpoint.row),
       degraded: tables.endpoints.isDegraded(endpoint.row),
       held: endpoint.hold !== undefined,
@@ -28,9 +29,10 @@ export function metricsText(supervisor: Supervisor, lastReloadGood: boolean): st
       circuit: circuitOf(supervisor, endpoint.pool, endpoint.row),
     })),
     certificates: certificates.samples,
-    panics: supervisor.panics.list(),
-    blocked: supervisor.required.list().map(({ pool, missing }) => ({ pool, isBlocked: missing.length > 0 })),
-    ejections: supervisor.outliers.ejections(),
+    panics: supervisor.watches.panics.list(),
+    blocked: supervisor.watches.required.list().map(({ pool, missing }) => ({ pool, isBlocked: missing.length > 0 })),
+    sharing: sharingOf(supervisor),
+    ejections: supervisor.watches.outliers.ejections(),
     circuits: Object.fromEntries(
       Object.entries(named(Object.keys(config?.pools ?? {}), rows.pool)).flatMap(([pool, row]) =>
         hasCircuit(supervisor, pool, "pool") ? [[pool, breakerStateIn(tables.resilience.poolBreaker(row))]] : [],
@@ -42,6 +44,11 @@ export function metricsText(supervisor: Supervisor, lastReloadGood: boolean): st
     workers: links,
     restarts,
   });
+}
+
+function sharingOf({ watches }: Supervisor): MetricsInput["sharing"] {
+  const { isHearing, balancers } = watches.sharedLimits;
+  return isHearing === undefined || balancers === undefined ? undefined : { isHearing, balancers };
 }
 
 /** Nothing is shown of an agent that was not asked yet, or of answers that might have said something and never did. */

@@ -11,9 +11,7 @@ import { ChallengeBoard } from "./challenge-board.ts";
 import type { WorkerUpdate } from "./data-path.ts";
 import { EndpointRegistry } from "./endpoint-registry.ts";
 import { createSharedMemory, privateMemory, type SharedTables } from "./memory.ts";
-import { OutlierWatch } from "./outlier-watch.ts";
-import { PanicWatch } from "./panic-watch.ts";
-import { RequiredPools } from "./required-pools.ts";
+import { PoolWatches } from "./pool-watches.ts";
 import { Rows } from "./rows.ts";
 import { type InheritedSockets, ListeningSockets } from "./sockets.ts";
 import { WorkerFleet, type WorkerFleetOptions } from "./worker-fleet.ts";
@@ -42,9 +40,7 @@ export class Supervisor {
   readonly certificates: CertificateStore;
   readonly #challenges = new ChallengeBoard(() => this.links);
   readonly #sockets: ListeningSockets;
-  readonly outliers: OutlierWatch;
-  readonly panics: PanicWatch;
-  readonly required: RequiredPools;
+  readonly watches: PoolWatches;
   readonly #fleet: WorkerFleet;
   #update: WorkerUpdate | undefined;
   #applying: Promise<unknown> = Promise.resolve();
@@ -91,30 +87,18 @@ export class Supervisor {
         for (const link of this.links) link.closeConnections(pool, id, which);
       },
     });
-    const lastPassedMs = (pool: string, id: string) => this.endpoints.lastPassedMs(pool, id);
-    this.outliers = new OutlierWatch({
+    this.watches = new PoolWatches({
       clock,
       timers,
       random,
       log,
+      events: this.events,
       tables: this.tables,
-      lastPassedMs,
-      onChange: ({ pool, endpoint, ejected, reason }) =>
+      lastPassedMs: (pool, id) => this.endpoints.lastPassedMs(pool, id),
+      onEjection: ({ pool, endpoint, ejected, reason }) =>
         this.endpoints.ejectionChanged(pool, endpoint, ejected, reason),
-    });
-    this.panics = new PanicWatch({
-      timers,
-      log,
-      table: this.tables.endpoints,
-      onChange: (pool, panics, reason) =>
-        this.events.publish(panics ? "pool.panics" : "pool.recovered", { pool, reason }),
-    });
-    this.required = new RequiredPools({
-      timers,
-      log,
-      table: this.tables.endpoints,
-      onChange: (pool, isBlocked, reason) =>
-        this.events.publish(isBlocked ? "pool.blocked" : "pool.released", { pool, reason }),
+      rowOf: (pool) => this.rows.pool.get(pool),
+      isDraining: () => this.draining,
     });
   }
 
@@ -181,9 +165,7 @@ export class Supervisor {
   async close(): Promise<void> {
     this.draining = true;
     this.endpoints.close();
-    this.outliers.close();
-    this.panics.close();
-    this.required.close();
+    this.watches.close();
     this.certificates.close();
     await this.#fleet.close();
     this.#sockets.close();
@@ -212,10 +194,7 @@ export class Supervisor {
     this.config = config;
     this.#sendNewerEndpoints(update);
     this.certificates.commit(config);
-    for (const watch of [this.outliers, this.panics, this.required]) {
-      for (const [name, pool] of Object.entries(config.pools)) watch.setPool(name, pool, update.endpoints[name] ?? []);
-      watch.keepOnly(Object.keys(config.pools));
-    }
+    this.watches.apply(config, update.endpoints);
     this.#keepRows(update);
     this.#fleet.watch();
   }
@@ -252,8 +231,7 @@ export class Supervisor {
     if (update === undefined || update.config.pools[pool] === undefined) return;
     this.#update = { ...update, endpoints: { ...update.endpoints, [pool]: specs } };
     for (const link of this.links) link.replaceEndpoints(pool, specs);
-    for (const watch of [this.outliers, this.panics, this.required])
-      watch.setPool(pool, update.config.pools[pool], specs);
+    this.watches.setPool(pool, update.config.pools[pool], specs);
   }
 
   /** Names may have resolved to something else while workers prepared `update`. */

@@ -24,9 +24,10 @@ export function endpointText(view: EndpointView, now: number): string {
 
 function facts(view: EndpointView, now: number): string[][] {
   const { against, state, health, healthReason, agent, weight, effectiveWeight, tier, drainLeftMs } = view;
-  const { inFlight, requests, failures, maxConnections } = view;
+  const { inFlight, requests, failures, maxConnections, elsewhere } = view;
   const drains = drainLeftMs === null ? "" : `, ${ageText(drainLeftMs)} left for what is under way`;
-  const most = maxConnections > 0 ? ` of ${maxConnections}` : "";
+  const others = elsewhere > 0 ? ` (${elsewhere} for other balancers)` : "";
+  const most = maxConnections > 0 ? ` of ${maxConnections}${others}` : "";
   return [
     ...against.map((reason, index) => [index === 0 ? "against it" : "", reason]),
     ["state", `${state}${drains}`],

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { EndpointView, PoolView } from "../admin/api-types.ts";
+import type { EndpointView, PoolView, SharingView } from "../admin/api-types.ts";
 import { AdminClient, type AdminOptions, reporting, withAdmin } from "./admin-client.ts";
 import { ageText, columns, endpointText } from "./endpoint-text.ts";
 
@@ -29,11 +29,16 @@ export function addStatus(program: Command): void {
 const HEADINGS = ["ENDPOINT", "STATE", "HEALTH", "SINCE", "WEIGHT", "IN FLIGHT", "REQUESTS", "REASON"];
 
 function poolText(view: PoolView, now: number): string {
-  const { name, algorithm, endpointCount, usable, degraded, blockedBy, inFlight, waiting, endpoints } = view;
+  const { name, algorithm, endpointCount, usable, degraded, blockedBy, inFlight, waiting, endpoints, sharing } = view;
   const spared = degraded === 0 ? "" : ` (${degraded} degraded)`;
   const blocked = blockedBy.length === 0 ? "" : `, blocked: it requires ${blockedBy.join(" and ")}`;
-  const summary = `${name}  ${algorithm}  ${usable} of ${endpointCount} usable${spared}, ${inFlight} in flight, ${waiting} waiting${blocked}`;
+  const shared = sharing === null ? "" : `, ${sharingText(sharing)}`;
+  const summary = `${name}  ${algorithm}  ${usable} of ${endpointCount} usable${spared}, ${inFlight} in flight, ${waiting} waiting${blocked}${shared}`;
   return [summary, ...columns([HEADINGS, ...endpoints.map((endpoint) => row(endpoint, now))])].join("\n");
+}
+
+function sharingText({ balancers, heard }: SharingView): string {
+  return heard ? `limits shared by ${balancers}` : "limits not shared now: redis does not answer";
 }
 
 function row(endpoint: EndpointView, now: number): string[] {

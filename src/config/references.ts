@@ -4,7 +4,6 @@ import { algorithms } from "../balancing/registry.ts";
 import { parseAddress, parseListenAddress } from "../base/address.ts";
 import { EvenkeelError } from "../base/errors.ts";
 import { parseIp, parseNetwork } from "../base/ip.ts";
-import { suggest } from "../base/suggest.ts";
 import { compileFilters, filters } from "../filters/registry.ts";
 import type { RouteConfig } from "../http/schema.ts";
 import { compileFormat } from "../observability/access-format.ts";
@@ -14,6 +13,7 @@ import { compileRedirect } from "../routing/redirect.ts";
 import { checkSessions } from "../sessions/check.ts";
 import type { EndpointConfig } from "../upstreams/schema.ts";
 import { checkConnectionListeners } from "./check-connections.ts";
+import { checkPoolName, checkPoolRelations, didYouMean } from "./check-pool-relations.ts";
 import { checkTls } from "./check-tls.ts";
 import type { Path } from "./problems.ts";
 import type { Config } from "./schema.ts";
@@ -40,9 +40,7 @@ export function checkReferences(config: Config): Finding[] {
   checkConnectionListeners(config, error);
   checkTls(config, error, warn);
   for (const [name, pool] of Object.entries(config.pools)) checkPool(pool, ["pools", name], error, warn);
-  checkFallbacks(config, error);
-  checkRequired(config, error);
-  checkUnusedPools(config, warn);
+  checkPoolRelations(config, error, warn);
   if (config.accessLog !== false) {
     const { format } = config.accessLog;
     attempt(() => compileFormat(format), ["accessLog", "format"], error);
@@ -225,76 +223,9 @@ function checkEndpoint(endpoint: EndpointConfig, path: Path, seen: Set<string>, 
   seen.add(key);
 }
 
-function checkFallbacks({ pools }: Config, error: Report): void {
-  for (const [name, { fallback }] of Object.entries(pools)) {
-    if (fallback === undefined) continue;
-    const path = ["pools", name, "fallback"];
-    checkPoolName({ pools }, fallback, path, error);
-    const passed = [name];
-    for (let next: string | undefined = fallback; next !== undefined; next = pools[next]?.fallback) {
-      if (next === name) error(path, `leads back to itself: ${[...passed, next].join(", ")}`);
-      if (passed.includes(next)) break;
-      passed.push(next);
-    }
-  }
-}
-
-function checkRequired({ pools }: Config, error: Report): void {
-  for (const [name, { requires }] of Object.entries(pools)) {
-    for (const [index, required] of requires.entries()) {
-      const path = ["pools", name, "requires", index];
-      checkPoolName({ pools }, required, path, error);
-      if (required === name) {
-        error(path, "requires itself");
-        continue;
-      }
-      const way = wayTo(pools, name, required, new Set());
-      if (way !== undefined)
-        error(path, `requires itself in the end: ${[name, ...way].join(", ")}`, "leave out one of them");
-    }
-  }
-}
-
-/** The pools from `from` to `to`, by what each requires; undefined when none leads there. */
-function wayTo(pools: Config["pools"], to: string, from: string, seen: Set<string>): readonly string[] | undefined {
-  if (from === to) return [to];
-  if (seen.has(from)) return undefined;
-  seen.add(from);
-  for (const next of pools[from]?.requires ?? []) {
-    const way = wayTo(pools, to, next, seen);
-    if (way !== undefined) return [from, ...way];
-  }
-  return undefined;
-}
-
-function checkUnusedPools(config: Config, warn: Report): void {
-  const used = new Set<string | undefined>([
-    ...Object.values(config.listeners).map((listener) => listener.pool),
-    ...Object.values(config.pools).flatMap((pool) => [pool.fallback, ...pool.requires]),
-    ...config.routes.flatMap((route) => [route.pool, ...(route.split?.pools.map((part) => part.pool) ?? [])]),
-  ]);
-  for (const name of Object.keys(config.pools))
-    if (!used.has(name)) warn(["pools", name], "no listener and no route uses this pool");
-}
-
-function checkPoolName(config: Pick<Config, "pools">, name: string, path: Path, error: Report): void {
-  if (Object.hasOwn(config.pools, name)) return;
-  const names = Object.keys(config.pools);
-  error(
-    path,
-    `there is no pool named ${name}`,
-    didYouMean(name, names) ?? (names.length === 0 ? "add it below pools" : `there are: ${names.join(", ")}`),
-  );
-}
-
 function checkNetwork(text: string, path: Path, error: Report): void {
   if (parseNetwork(text) === undefined)
     error(path, `expected an address or network such as 10.0.0.0/8, found ${JSON.stringify(text)}`);
-}
-
-function didYouMean(name: string, known: readonly string[]): string | undefined {
-  const near = suggest(name, known);
-  return near === undefined ? undefined : `did you mean ${near}?`;
 }
 
 function attempt(build: () => unknown, path: Path, error: Report): void {

@@ -5,6 +5,7 @@ import { routeSchema } from "../http/schema.ts";
 import { listenerSchema } from "../listeners/schema.ts";
 import { accessLogSchema, adminSchema, logSchema } from "../observability/schema.ts";
 import { poolSchema } from "../pools/schema.ts";
+import { sharedLimitsSchema } from "../sharing/schema.ts";
 import { acmeSchema } from "../tls/schema.ts";
 
 export const configSchema = z.strictObject({
@@ -19,6 +20,7 @@ export const configSchema = z.strictObject({
     .default([])
     .describe("What goes where. The most specific match wins, whatever the order."),
   pools: z.record(name, poolSchema).default({}).describe("Sets of endpoints, by name."),
+  sharedLimits: sharedLimitsSchema.optional(),
   acme: acmeSchema.optional(),
   admin: adminSchema,
   accessLog: accessLogSchema,

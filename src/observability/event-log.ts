@@ -27,6 +27,8 @@ export type EventType =
   | "pool.released"
   | "listener.overloaded"
   | "listener.relieved"
+  | "limits.alone"
+  | "limits.shared"
   | "config.reloaded"
   | "config.refused"
   | "worker.ended"

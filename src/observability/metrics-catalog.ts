@@ -110,6 +110,21 @@ export const METRICS = {
     labels: ["pool", "endpoint"],
     help: "Attempts that failed: no connection, no answer, or a broken one.",
   },
+  evenkeel_shared_limits_reachable: {
+    type: "gauge",
+    labels: [],
+    help: "1 while the balancers that share limits are heard, 0 while Redis does not answer.",
+  },
+  evenkeel_shared_limits_balancers: {
+    type: "gauge",
+    labels: [],
+    help: "Balancers that share limits, this one included.",
+  },
+  evenkeel_endpoint_reserved_elsewhere: {
+    type: "gauge",
+    labels: ["pool", "endpoint"],
+    help: "Places of its maxConnections that are for other balancers.",
+  },
   evenkeel_endpoint_in_flight: { type: "gauge", labels: ["pool", "endpoint"], help: "Exchanges in flight now." },
   evenkeel_endpoint_eligible: {
     type: "gauge",

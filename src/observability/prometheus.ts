@@ -24,6 +24,8 @@ export interface MetricsInput {
   readonly panics: readonly { readonly pool: string; readonly panics: boolean }[];
   /** Pools that require others. */
   readonly blocked: readonly { readonly pool: string; readonly isBlocked: boolean }[];
+  /** Undefined when limits are not shared. */
+  readonly sharing: { readonly isHearing: boolean; readonly balancers: number } | undefined;
   /** State of the circuits of pools that have one. */
   readonly circuits: Readonly<Record<string, string>>;
   readonly version: string;
@@ -49,6 +51,8 @@ export interface EndpointMetrics {
   /** `ready`, `drain` or `maintenance`. */
   readonly state: string;
   readonly inFlight: number;
+  /** Places of its limit that are for other balancers. */
+  readonly elsewhere: number;
   readonly eligible: boolean;
   readonly weight: number;
   readonly ejected: boolean;
@@ -74,6 +78,7 @@ export function renderMetrics(input: MetricsInput): string {
   renderRoutes(page, input);
   renderPools(page, input);
   renderEndpoints(page, input);
+  renderSharing(page, input);
   renderReasons(page, input);
   renderPolicies(page, input);
   REASONS.forEach((reason, row) => {
@@ -188,6 +193,15 @@ function renderEndpoints(page: Page, { table, endpoints }: MetricsInput): void {
     page.sample("evenkeel_endpoint_sent_bytes_total", labels, read(ENDPOINT.bytesOut));
     page.histogram("evenkeel_endpoint_first_byte_seconds", labels, table, "endpoint", row, ENDPOINT.firstByte);
   }
+}
+
+/** Only of balancers that share limits. */
+function renderSharing(page: Page, { sharing, endpoints }: MetricsInput): void {
+  if (sharing === undefined) return;
+  page.sample("evenkeel_shared_limits_reachable", {}, sharing.isHearing ? 1 : 0);
+  page.sample("evenkeel_shared_limits_balancers", {}, sharing.balancers);
+  for (const { pool, id, elsewhere } of endpoints)
+    page.sample("evenkeel_endpoint_reserved_elsewhere", { pool, endpoint: id }, elsewhere);
 }
 
 /** What stands against endpoints beside the verdict of their checks. */

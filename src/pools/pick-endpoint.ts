@@ -88,7 +88,7 @@ function takeForSession(view: PoolView, endpoint: Endpoint): boolean {
 function takePlace(endpoint: Endpoint): boolean {
   for (let collisions = 0; collisions < MAX_COLLISIONS; collisions++) {
     if (endpoint.acquire()) return true;
-    if (endpoint.maxConnections === 0 || endpoint.active >= endpoint.maxConnections) return false;
+    if (!endpoint.hasRoom) return false;
   }
   return false;
 }

@@ -9,7 +9,8 @@ export type ConcurrencyLimitOptions = Readonly<Record<LimitedResource, number>>;
 
 /** Cells of `UsageCounters` that the limits of one pool take. */
 export const CONCURRENCY_LIMIT_CELLS = 3;
-const CELL: Readonly<Record<LimitedResource, number>> = { pending: 0, active: 1, retries: 2 };
+/** Which of them counts what. */
+export const LIMIT_CELL: Readonly<Record<LimitedResource, number>> = { pending: 0, active: 1, retries: 2 };
 
 export class ConcurrencyLimits {
   /** May be replaced while in use; those over a lower bound end in their own time. */
@@ -26,18 +27,18 @@ export class ConcurrencyLimits {
   /** False when the bound is reached: the answer is 503, `describe` has the reason. True must be followed by one `release`. */
   tryAcquire(resource: LimitedResource): boolean {
     const limit = this.options[resource];
-    const cell = this.#firstCell + CELL[resource];
+    const cell = this.#firstCell + LIMIT_CELL[resource];
     if (limit > 0) return tryAdd(this.#counters, cell, limit);
     this.#counters.add(cell);
     return true;
   }
 
   release(resource: LimitedResource): void {
-    this.#counters.subtract(this.#firstCell + CELL[resource]);
+    this.#counters.subtract(this.#firstCell + LIMIT_CELL[resource]);
   }
 
   inUse(resource: LimitedResource): number {
-    return this.#counters.read(this.#firstCell + CELL[resource]);
+    return this.#counters.read(this.#firstCell + LIMIT_CELL[resource]);
   }
 
   /** How many more there may be; Infinity where there is no bound. For metrics. */

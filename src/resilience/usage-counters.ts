@@ -38,43 +38,59 @@ export class LocalUsageCounters implements UsageCounters {
   }
 }
 
-/** Counts over all workers in shared memory, with a column for each, so that what a dead one held can be given back. */
+/**
+ * Counts over all workers in shared memory, with a column for each, so that what a dead one held can be given back, and one
+ * for what other balancers have.
+ */
 export class SharedUsageCounters implements UsageCounters {
   readonly #counts: Int32Array;
-  readonly #workers: number;
+  readonly #columns: number;
   readonly #worker: number;
 
   /** Bytes of the region for this many cells, a multiple of 8. */
   static bytes(cells: number, workers: number): number {
-    return Math.ceil((cells * workers) / 2) * 8;
+    return Math.ceil((cells * (workers + 1)) / 2) * 8;
   }
 
   /** `worker` is the column that this process writes. */
   constructor(region: Region, cells: number, workers: number, worker: number) {
     if (worker < 0 || worker >= workers) throw new RangeError(`worker ${worker} of ${workers}`);
-    this.#counts = new Int32Array(region.buffer, region.byteOffset, cells * workers);
-    this.#workers = workers;
+    this.#columns = workers + 1;
+    this.#counts = new Int32Array(region.buffer, region.byteOffset, cells * this.#columns);
     this.#worker = worker;
   }
 
   read(cell: number): number {
-    const start = cell * this.#workers;
-    const end = start + this.#workers;
+    const start = cell * this.#columns;
+    const end = start + this.#columns;
     let sum = 0;
     for (let at = start; at < end; at++) sum += Atomics.load(this.#counts, at);
     return sum;
   }
 
+  /** The count without what other balancers have. */
+  readHere(cell: number): number {
+    return this.read(cell) - Atomics.load(this.#counts, this.#elsewhere(cell));
+  }
+
+  setElsewhere(cell: number, count: number): void {
+    Atomics.store(this.#counts, this.#elsewhere(cell), count);
+  }
+
   add(cell: number): void {
-    Atomics.add(this.#counts, cell * this.#workers + this.#worker, 1);
+    Atomics.add(this.#counts, cell * this.#columns + this.#worker, 1);
   }
 
   subtract(cell: number): void {
-    Atomics.sub(this.#counts, cell * this.#workers + this.#worker, 1);
+    Atomics.sub(this.#counts, cell * this.#columns + this.#worker, 1);
   }
 
   /** Gives back all that a dead worker held. */
   releaseWorker(worker: number): void {
-    for (let at = worker; at < this.#counts.length; at += this.#workers) Atomics.store(this.#counts, at, 0);
+    for (let at = worker; at < this.#counts.length; at += this.#columns) Atomics.store(this.#counts, at, 0);
+  }
+
+  #elsewhere(cell: number): number {
+    return (cell + 1) * this.#columns - 1;
   }
 }

@@ -28,17 +28,19 @@ export class EndpointTable {
   readonly workers: number;
   readonly #standing: Int32Array;
   readonly #weight: Int32Array;
+  readonly #elsewhere: Int32Array;
   readonly #inFlight: Int32Array;
 
   static bytes(workers: number): number {
-    return MAX_ENDPOINTS * 4 * (2 + workers);
+    return MAX_ENDPOINTS * 4 * (3 + workers);
   }
 
   constructor(region: Region, workers: number) {
     this.workers = workers;
     this.#standing = new Int32Array(region.buffer, region.byteOffset, MAX_ENDPOINTS);
     this.#weight = new Int32Array(region.buffer, region.byteOffset + MAX_ENDPOINTS * 4, MAX_ENDPOINTS);
-    this.#inFlight = new Int32Array(region.buffer, region.byteOffset + MAX_ENDPOINTS * 8, MAX_ENDPOINTS * workers);
+    this.#elsewhere = new Int32Array(region.buffer, region.byteOffset + MAX_ENDPOINTS * 8, MAX_ENDPOINTS);
+    this.#inFlight = new Int32Array(region.buffer, region.byteOffset + MAX_ENDPOINTS * 12, MAX_ENDPOINTS * workers);
   }
 
   /** May begin anything: well, ready, not degraded, and nothing against it. */
@@ -134,17 +136,26 @@ export class EndpointTable {
     return this.#inFlight[row * this.workers + worker] as number;
   }
 
+  /** Places of the endpoint's limit that are for other balancers. */
+  elsewhere(row: number): number {
+    return this.#elsewhere[row] as number;
+  }
+
+  setElsewhere(row: number, places: number): void {
+    Atomics.store(this.#elsewhere, row, places);
+  }
+
   acquire(row: number, worker: number): void {
     Atomics.add(this.#inFlight, row * this.workers + worker, 1);
   }
 
   /**
-   * Acquires unless that would exceed `limit` over all workers. Two workers that meet at the limit may both be refused;
-   * it is never exceeded.
+   * Acquires unless that would exceed `limit` over all workers, what is for other balancers counted in. Two workers that
+   * meet at the limit may both be refused; it is never exceeded.
    */
   tryAcquire(row: number, worker: number, limit: number): boolean {
     this.acquire(row, worker);
-    if (this.inFlight(row) <= limit) return true;
+    if (this.inFlight(row) + this.elsewhere(row) <= limit) return true;
     this.release(row, worker);
     return false;
   }
@@ -161,6 +172,7 @@ export class EndpointTable {
   clearRow(row: number): void {
     Atomics.store(this.#standing, row, 0);
     this.setWeight(row, 0);
+    this.setElsewhere(row, 0);
     for (let worker = 0; worker < this.workers; worker++) Atomics.store(this.#inFlight, row * this.workers + worker, 0);
   }
 

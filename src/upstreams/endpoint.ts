@@ -60,13 +60,19 @@ export class Endpoint {
     return this.#table.inFlight(this.row);
   }
 
+  /** There is a place free on it, those that are for other balancers left out. */
+  get hasRoom(): boolean {
+    const { maxConnections, row } = this;
+    return maxConnections === 0 || this.#table.inFlight(row) + this.#table.elsewhere(row) < maxConnections;
+  }
+
   /** Usable, but all its connections are taken: worth waiting for. */
   get full(): boolean {
-    return this.maxConnections > 0 && this.#table.isUsable(this.row) && this.active >= this.maxConnections;
+    return this.#table.isUsable(this.row) && !this.hasRoom;
   }
 
   get eligible(): boolean {
-    return this.#table.isEligible(this.row) && (this.maxConnections === 0 || this.active < this.maxConnections);
+    return this.#table.isEligible(this.row) && this.hasRoom;
   }
 
   /** May be sent requests of sessions that it has, also while it drains, and whether there is a place free now or not. */
@@ -76,7 +82,7 @@ export class Endpoint {
 
   /** As `full`, for what belongs to its sessions: also while it drains. */
   get fullForSessions(): boolean {
-    return this.maxConnections > 0 && this.acceptsSessions && this.active >= this.maxConnections;
+    return this.acceptsSessions && !this.hasRoom;
   }
 
   /** As `eligible`, full or not. */
@@ -91,7 +97,7 @@ export class Endpoint {
 
   /** Degraded, and there is room. */
   get eligibleDegraded(): boolean {
-    return this.#table.isDegraded(this.row) && (this.maxConnections === 0 || this.active < this.maxConnections);
+    return this.#table.isDegraded(this.row) && this.hasRoom;
   }
 
   /** Its pool requires another that has nothing usable. */
@@ -101,7 +107,7 @@ export class Endpoint {
 
   /** Whatever its checks say: nobody has taken it out, and there is room. */
   get mayBeTried(): boolean {
-    return this.#table.mayBeTried(this.row) && (this.maxConnections === 0 || this.active < this.maxConnections);
+    return this.#table.mayBeTried(this.row) && this.hasRoom;
   }
 
   /** Counts one exchange in; false when another worker took the last place meanwhile. */

@@ -61,6 +61,7 @@ describe("what is shown", () => {
         blockedBy: [],
         inFlight: 0,
         waiting: 0,
+        sharing: null,
       },
     ]);
     await eventually(async () => (await to.api("GET", path(b))).body.health === "unhealthy", "b to be down");
@@ -83,6 +84,7 @@ describe("what is shown", () => {
     const to = await start({
       ...config([named("a")], { health: { type: "http", headers: { Authorization: "Basic c2VjcmV0" } } }),
       admin: { address: "127.0.0.1:0", token: "a-very-secret-token" },
+      sharedLimits: { redis: { url: ["redis://evenkeel:s3cr3t@127.0.0.1:1", "redis://:t0ps3cr3t@127.0.0.1:2/0"] } },
     });
     const bearer = { Authorization: "Bearer a-very-secret-token" };
     expect((await to.api("GET", "version", undefined, bearer)).body).toMatchObject({ generation: 1, workers: 1 });
@@ -90,6 +92,8 @@ describe("what is shown", () => {
     expect(shown).toContain("round-robin");
     expect(shown).not.toContain("a-very-secret-token");
     expect(shown).not.toContain("c2VjcmV0");
+    expect(shown).toContain('"redis://evenkeel:(hidden)@127.0.0.1:1"');
+    expect(shown).not.toContain("s3cr3t");
   });
 });
 
