@@ -31,6 +31,8 @@ export interface DataPathOptions {
   readonly sharedOffsetMs?: number;
   /** Told of what has changed here. */
   readonly report: (event: EventReport) => void;
+  /** The endpoint of a pool in this row of the shared table has failed too often in a row. */
+  readonly onSuspect: (pool: string, row: number) => void;
 }
 
 /** Everything a worker needs to build a snapshot. Plain data: it travels between processes. */

@@ -24,6 +24,8 @@ export type FromWorker =
   | { readonly type: "draining" }
   /** Something has changed that this worker was the first to notice. */
   | { readonly type: "event"; readonly event: EventReport }
+  /** The endpoint in this row has failed too often in a row. */
+  | { readonly type: "suspect"; readonly pool: string; readonly row: number }
   | { readonly type: "challenges"; readonly sequence: number }
   /** `problem` is "" when it is prepared. */
   | { readonly type: "prepared"; readonly generation: number; readonly problem: string }

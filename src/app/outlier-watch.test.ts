@@ -75,6 +75,23 @@ test("what workers have counted ejects an endpoint, which comes back when its ti
   expect(bench.watch.ejections()).toEqual([{ pool: "app", reason: "timeouts", count: 1 }]);
 });
 
+test("an endpoint that somebody points at is judged at once, the others in their turn", () => {
+  const bench = new Bench();
+  bench.set({}, [3, 4, 5]);
+  bench.fail(4);
+  bench.fail(5);
+  bench.watch.look("app", 4);
+  expect(bench.ejected(3, 4, 5)).toEqual([false, true, false]);
+  for (const [pool, row] of [
+    ["app", 9],
+    ["gone", 5],
+  ] as const)
+    bench.watch.look(pool, row);
+  expect(bench.ejected(3, 4, 5)).toEqual([false, true, false]);
+  bench.watch.look("app", 3);
+  expect(bench.changes).toEqual(["app e4 true"]);
+});
+
 test("ejection does not make a sick endpoint well, nor the other way round", () => {
   const bench = new Bench();
   bench.set({}, [0, 1, 2]);

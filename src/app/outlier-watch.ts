@@ -87,6 +87,13 @@ export class OutlierWatch {
     for (const pool of this.#ejections.keys()) if (!pools.includes(pool)) this.#ejections.delete(pool);
   }
 
+  /** Judges one endpoint by its failures in a row, at once; others wait for the next turn. */
+  look(pool: string, row: number): void {
+    const watched = this.#pools.get(pool);
+    const index = watched?.endpoints.findIndex((endpoint) => endpoint.row === row) ?? -1;
+    if (index >= 0) watched?.detector.look(index, this.#options.clock.now());
+  }
+
   /** How often endpoints were ejected, for which reason, since the start. */
   ejections(): { readonly pool: string; readonly reason: string; readonly count: number }[] {
     return [...this.#ejections].flatMap(([pool, reasons]) =>

@@ -20,7 +20,13 @@ import { type PlanOptions, TierPlan } from "../pools/tier-plan.ts";
 import { AdaptiveConcurrency } from "../resilience/adaptive-concurrency.ts";
 import { CircuitBreaker, describeBreakerEvent } from "../resilience/circuit-breaker.ts";
 import { ConcurrencyLimits } from "../resilience/concurrency-limits.ts";
-import { adaptiveConcurrencyOptions, circuitBreakerOptions, hedgeOptions } from "../resilience/options.ts";
+import {
+  adaptiveConcurrencyOptions,
+  circuitBreakerOptions,
+  consecutiveFailures,
+  hedgeOptions,
+} from "../resilience/options.ts";
+import { OutlierAlarm } from "../resilience/outlier-alarm.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { ResilienceMemory } from "./resilience-memory.ts";
 
@@ -42,6 +48,8 @@ export interface PoolPoliciesOptions {
   readonly metrics: MetricsWriter;
   readonly log: Log;
   readonly report: (event: EventReport) => void;
+  /** See DataPathOptions. */
+  readonly onSuspect: (pool: string, row: number) => void;
   /** To be added to the clock's time for one that all processes agree on; milliseconds. */
   readonly sharedOffsetMs: number;
 }
@@ -106,10 +114,13 @@ export class PoolPolicies {
     { outlierDetection, circuitBreaker }: PoolConfig,
     endpoints: readonly Endpoint[],
   ): ReadonlyMap<Endpoint, EndpointGuard> | undefined {
-    const { memory, sharedOffsetMs } = this.#options;
+    const { memory, sharedOffsetMs, onSuspect } = this.#options;
     const config = circuitBreaker !== false && circuitBreaker.scope === "endpoint" ? circuitBreaker : undefined;
     if (outlierDetection === false && config === undefined) return undefined;
-    const results = outlierDetection === false ? undefined : memory.outliers;
+    const results =
+      outlierDetection === false
+        ? undefined
+        : new OutlierAlarm(memory.outliers, consecutiveFailures(outlierDetection), (row) => onSuspect(pool.name, row));
     return new Map(
       endpoints.map((endpoint) => {
         const breaker = config && this.#breaker(memory.endpointBreaker(endpoint.row), config, pool, endpoint.id);

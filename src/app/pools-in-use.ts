@@ -37,9 +37,20 @@ export class PoolsInUse {
     this.#context = context;
     this.#closeAll = closeAll;
     this.#sessions = new SessionsBuilder(options);
-    const { resilience: memory, worker, log, report, sharedOffsetMs = 0, clock, timers, random } = options;
+    const { resilience: memory, worker, log, report, onSuspect, sharedOffsetMs = 0, clock, timers, random } = options;
     const { metrics } = context;
-    this.#policies = new PoolPolicies({ memory, worker, metrics, log, report, sharedOffsetMs, clock, timers, random });
+    this.#policies = new PoolPolicies({
+      memory,
+      worker,
+      metrics,
+      log,
+      report,
+      onSuspect,
+      sharedOffsetMs,
+      clock,
+      timers,
+      random,
+    });
   }
 
   get(name: string): PoolInUse | undefined {

@@ -57,6 +57,7 @@ export class Supervisor {
       tables: this.tables,
       memoryDescriptor: memory.descriptor,
       report: ({ type, ...details }) => this.events.publish(type, details),
+      onSuspect: (pool, row) => this.watches.outliers.look(pool, row),
       onPlace: (worker) => this.#replaceWorker(worker),
     });
     this.rows = { listener: this.#rowsOf("listener"), route: this.#rowsOf("route"), pool: this.#rowsOf("pool") };

@@ -28,6 +28,8 @@ export interface WorkerFleetOptions {
   readonly tables: SharedTables;
   readonly memoryDescriptor: number;
   readonly report: (event: EventReport) => void;
+  /** See DataPathOptions. */
+  readonly onSuspect: (pool: string, row: number) => void;
   /** A worker has died, and it is time to put another in its place: call `replace`, when nothing else is being prepared. */
   readonly onPlace: (worker: number) => void;
 }
@@ -109,12 +111,13 @@ export class WorkerFleet {
   }
 
   #startWorker(worker: number): WorkerLink {
-    const { workers, clock, timers, random, log, workerCommand, tables, memoryDescriptor, report } = this.#options;
+    const { workers, clock, timers, random, log, workerCommand, tables, memoryDescriptor, report, onSuspect } =
+      this.#options;
     const now = (): number => clock.now();
     if (workers === 0) {
       const { endpoints: endpointTable, metrics, resilience, sessions } = tables;
       const shared = { endpointTable, metrics, resilience, sessions, counters: tables.counters(0) };
-      return localLink(createDataPath({ worker, ...shared, clock, timers, random, log, report }), now);
+      return localLink(createDataPath({ worker, ...shared, clock, timers, random, log, report, onSuspect }), now);
     }
     const startedMs = now();
     return new ProcessLink({
@@ -124,6 +127,7 @@ export class WorkerFleet {
       memoryDescriptor,
       now,
       onEvent: report,
+      onSuspect,
       onExit: (link, how) => this.#ended(link, how, startedMs),
     });
   }

@@ -67,6 +67,7 @@ export interface ProcessLinkOptions {
   readonly memoryDescriptor: number;
   readonly now: () => number;
   readonly onEvent: (event: EventReport) => void;
+  readonly onSuspect: (pool: string, row: number) => void;
   readonly onExit: (link: ProcessLink, how: string) => void;
 }
 
@@ -188,6 +189,7 @@ export class ProcessLink implements WorkerLink {
     if (message.type === "pong") this.memoryBytes = message.memoryBytes;
     if (message.type === "draining") this.#onDraining?.();
     if (message.type === "event") this.#options.onEvent(message.event);
+    if (message.type === "suspect") this.#options.onSuspect(message.pool, message.row);
     if (message.type === "challenges") {
       this.#challenged.get(message.sequence)?.();
       this.#challenged.delete(message.sequence);

@@ -31,6 +31,7 @@ export function runWorker(worker: number, workers: number): void {
     random: systemRandom,
     log,
     report: (event) => tell({ type: "event", event }),
+    onSuspect: (pool, row) => tell({ type: "suspect", pool, row }),
     sharedOffsetMs: sharedClockOffsetMs(systemClock),
   });
   // The terminal sends these to the whole group; what they mean is for the supervisor to decide.

@@ -3,20 +3,18 @@ import { type Admission, type CircuitBreaker, PASSED } from "../resilience/circu
 import type { Outcome } from "../resilience/outcome.ts";
 import type { OutlierResults } from "../resilience/outlier-counters.ts";
 
+/** Where results are counted for outlier detection. */
+type Results = Pick<OutlierResults, "record">;
+
 export class EndpointGuard {
   /** Undefined when endpoints have no circuits. */
   readonly breaker: CircuitBreaker | undefined;
-  readonly #results: OutlierResults | undefined;
+  readonly #results: Results | undefined;
   readonly #row: number;
   readonly #sharedOffsetMs: number;
 
   /** `sharedOffsetMs` makes times of this process' clock those that all processes agree on. */
-  constructor(
-    row: number,
-    results: OutlierResults | undefined,
-    breaker: CircuitBreaker | undefined,
-    sharedOffsetMs: number,
-  ) {
+  constructor(row: number, results: Results | undefined, breaker: CircuitBreaker | undefined, sharedOffsetMs: number) {
     this.#row = row;
     this.#results = results;
     this.breaker = breaker;

@@ -5,6 +5,7 @@ import type { CircuitBreakerOptions } from "./circuit-breaker.ts";
 import type { CodelOptions } from "./codel.ts";
 import type { HedgeOptions } from "./hedge-delay.ts";
 import type { LoadSheddingOptions } from "./load-shedding.ts";
+import type { Streak } from "./outlier-counters.ts";
 import type { OutlierOptions } from "./outlier-detector.ts";
 import type { RetryConfig } from "./retry-schema.ts";
 import type {
@@ -26,12 +27,7 @@ export function outlierOptions(config: On<OutlierDetectionConfig>, panicPercent:
   const { successRate, failurePercentage, latency } = config;
   return {
     enforcing: config.enforcing,
-    consecutive: {
-      "server-errors": config.consecutiveServerErrors,
-      "gateway-errors": config.consecutiveGatewayErrors,
-      "connect-failures": config.consecutiveConnectFailures,
-      timeouts: config.consecutiveTimeouts,
-    },
+    consecutive: consecutiveFailures(config),
     intervalMs: config.interval,
     baseEjectionMs: config.baseEjection,
     maxEjectionMs: config.maxEjection,
@@ -48,6 +44,16 @@ export function outlierOptions(config: On<OutlierDetectionConfig>, panicPercent:
     latencyFloorMs: latency === false ? 0 : latency.floor,
     latencyMinimumHosts: latency === false ? 0 : latency.minimumHosts,
     latencyMinimumVolume: latency === false ? 0 : latency.minimumVolume,
+  };
+}
+
+/** Failures in a row that eject, each kind by itself; 0 turns a kind off. */
+export function consecutiveFailures(config: On<OutlierDetectionConfig>): Readonly<Record<Streak, number>> {
+  return {
+    "server-errors": config.consecutiveServerErrors,
+    "gateway-errors": config.consecutiveGatewayErrors,
+    "connect-failures": config.consecutiveConnectFailures,
+    timeouts: config.consecutiveTimeouts,
   };
 }
 

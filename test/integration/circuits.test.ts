@@ -23,6 +23,7 @@ import {
 } from "../support/exchange-fixture.ts";
 import { sendRaw, statusOf } from "../support/raw-client.ts";
 import { type EndpointSocket, type RawEndpoint, response, startRawEndpoint } from "../support/raw-endpoint.ts";
+import { startSupervised } from "../support/supervised.ts";
 
 afterEach(stopAll);
 
@@ -231,6 +232,23 @@ describe("outlier detection", () => {
     sick.answer = response("well again");
     await statuses(balancer, 4);
     expect(sick.requests).toBe(10);
+  });
+
+  test("takes an endpoint out with the last failure in a row that it is allowed, not a moment later", async () => {
+    const sick = moody(broken);
+    const endpoints = [sick.endpoint.address, ok().address];
+    const outlierDetection = { consecutiveServerErrors: 3, ejectionJitter: "0s" };
+    const { port, supervisor } = use(
+      await startSupervised({
+        workers: 0,
+        listeners: { web: { address: "127.0.0.1:0", pool: "app" } },
+        pools: { app: { endpoints, balance: "first", health: false, outlierDetection } },
+      }),
+    );
+    const answers: number[] = [];
+    for (let count = 0; count < 8; count++) answers.push(statusOf((await sendRaw(port, GET, one)).text));
+    expect(answers).toEqual([500, 500, 500, 200, 200, 200, 200, 200]);
+    expect(supervisor.watches.outliers.ejections()).toEqual([{ pool: "app", reason: "server-errors", count: 1 }]);
   });
 
   test("what clients do to themselves does not count", async () => {

@@ -51,6 +51,7 @@ export function startBalancer(input: ConfigInput, options: BalancerOptions = {})
     timers: options.timers ?? systemTimers,
     random: seededRandom(1),
     log: options.log ?? silentLog,
+    onSuspect: () => {},
     report: (event) => void events.push(`${event.type} ${event.pool ?? event.listener}`),
   });
   const store = new CertificateStore({
