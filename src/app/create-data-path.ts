@@ -1,4 +1,5 @@
 /** The data path of one worker: everything that serves, wired together. */
+import { at } from "../base/place.ts";
 import type { HttpContext } from "../http/context.ts";
 import { HttpDate } from "../http/http-date.ts";
 import { RequestIds } from "../http/request-id.ts";
@@ -171,7 +172,7 @@ class WorkerDataPath implements DataPath {
   #openAccessLog(update: WorkerUpdate): AccessLog | undefined {
     const { accessLog } = update.config;
     if (accessLog === false || JSON.stringify(accessLog) === this.#accessLogConfig) return undefined;
-    return new AccessLog(accessLog);
+    return at(["accessLog"], () => new AccessLog(accessLog));
   }
 
   #switchAccessLog(update: WorkerUpdate, opened: AccessLog | undefined): void {
