@@ -74,7 +74,7 @@ export class AccessLog {
     this.#writeNext();
   }
 
-  /** Opens the file anew, after it was moved away. Keeps the old one when that fails. */
+  /** Opens the file anew, after it was moved away. Throws an EvenkeelError when that fails, and keeps the old one. */
   reopen(): void {
     this.flush();
     const descriptor = openLog(this.#path);
