@@ -1,13 +1,14 @@
 /** Certificates that come from an authority: those in the store at once, others as soon as they are issued. */
 import type { Clock, Timers } from "../base/clock.ts";
+import { at } from "../base/place.ts";
 import type { Random } from "../base/random.ts";
 import type { Log } from "../observability/log.ts";
 import type { ChallengeResponder } from "../tls/acme/challenges.ts";
 import { type AcmeCertificateRequest, AcmeManager } from "../tls/acme/manager.ts";
 import { AcmeStore } from "../tls/acme/store.ts";
 import { createTransport } from "../tls/acme/transport.ts";
+import { readAuthorities } from "../tls/authority-files.ts";
 import { type Certificate, loadCertificate } from "../tls/certificate.ts";
-import { readPemFile } from "../tls/certificate-files.ts";
 import type { AcmeConfig } from "../tls/schema.ts";
 import { VERSION } from "./version.ts";
 
@@ -33,12 +34,19 @@ export class AcmeCertificates {
     this.#options = options;
   }
 
+  /** Throws an EvenkeelError placed at what would keep us from getting certificates. What is in use already goes on. */
+  check(config: AcmeConfig): void {
+    if (JSON.stringify(config) === this.#managed) return;
+    openStore(config);
+    authoritiesOf(config);
+  }
+
   /** The certificate over these names, or undefined when there is none yet. Throws an EvenkeelError when the store cannot be used. */
   find(config: AcmeConfig, names: readonly string[]): Certificate | undefined {
     const key = keyOf(config.directory, names);
     const known = this.#certificates.get(key);
     if (known !== undefined) return known;
-    const store = new AcmeStore(config.storage);
+    const store = openStore(config);
     const path = store.certificatePath(config.directory, names);
     let stored: Certificate;
     try {
@@ -71,16 +79,16 @@ export class AcmeCertificates {
   }
 
   #createManager(config: AcmeConfig): AcmeManager {
-    const { directory, email, acceptTerms, storage, ca, externalAccount, maxOrders } = config;
+    const { directory, email, acceptTerms, externalAccount, maxOrders } = config;
     const { clock, timers, random, log, responder } = this.#options;
     return new AcmeManager({
       directoryUrl: directory,
       transport: createTransport({
         timers,
         userAgent: `evenkeel/${VERSION}`,
-        caPem: ca?.map(readPemFile).join("\n"),
+        caPem: authoritiesOf(config),
       }),
-      store: new AcmeStore(storage),
+      store: openStore(config),
       responder,
       clock,
       timers,
@@ -100,6 +108,15 @@ export class AcmeCertificates {
     // What the store had is in use already.
     if (before?.fingerprint256 !== certificate.fingerprint256) this.#options.onChange();
   }
+}
+
+/** Whom to trust for the directory instead of the system's. Throws an EvenkeelError placed at the file that is wrong. */
+export function authoritiesOf({ ca }: AcmeConfig): string | undefined {
+  return ca && at(["ca"], () => readAuthorities(ca));
+}
+
+function openStore({ storage }: AcmeConfig): AcmeStore {
+  return at(["storage"], () => new AcmeStore(storage));
 }
 
 function keyOf(directory: string, names: readonly string[]): string {

@@ -50,16 +50,6 @@ export function buildFixedAnswer({ status, body, headers }: RespondConfig): Sorr
   return { status, headers: lines.map(([header, value]) => `${header}: ${value}\r\n`).join(""), body };
 }
 
-/** Runs `build`; what it throws names the place. */
-export function at<Value>(place: string, build: () => Value): Value {
-  try {
-    return build();
-  } catch (error) {
-    if (error instanceof EvenkeelError) throw new EvenkeelError(`${place}: ${error.message}`, { cause: error });
-    throw error;
-  }
-}
-
 export function buildProxyProtocol(
   config: TcpListenerConfig["proxyProtocol"],
 ): { from: NetworkSet; timeoutMs: number } | undefined {

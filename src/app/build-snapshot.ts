@@ -1,5 +1,6 @@
 /** From configuration to what HTTP listeners serve: routes compiled, filters built, pools found by name. Cold, and loud about mistakes. */
 import { parseListenAddress } from "../base/address.ts";
+import { at } from "../base/place.ts";
 import type { Random } from "../base/random.ts";
 import { compileFilters } from "../filters/registry.ts";
 import { type RouteConfig, routeSchema } from "../http/schema.ts";
@@ -14,7 +15,6 @@ import { compileRoutes, type RouteEntry } from "../routing/router.ts";
 import { strictTransportSecurity } from "../tls/hsts.ts";
 import type { ListenerTls } from "../tls/listener-tls.ts";
 import {
-  at,
   buildFixedAnswer,
   buildProxyProtocol,
   buildSplit,
@@ -42,7 +42,7 @@ export function buildSnapshots(
   const routes = config.routes.flatMap((route, index) => {
     if (route.listeners !== undefined && !route.listeners.some(isHttp)) return [];
     const name = route.name ?? `route-${index + 1}`;
-    return [{ config: route, route: at(`routes.${name}`, () => buildRoute(name, route, pools, rows.routes, random)) }];
+    return [{ config: route, route: at(["routes", index], () => buildRoute(name, route, pools, rows.routes, random)) }];
   });
   const snapshots = new Map<string, ListenerSnapshot>();
   for (const [name, listener] of Object.entries(config.listeners)) {
@@ -58,7 +58,7 @@ export function buildSnapshots(
       });
     snapshots.set(
       name,
-      at(`listeners.${name}`, () =>
+      at(["listeners", name], () =>
         buildListener(
           name,
           listener,
@@ -111,7 +111,7 @@ function buildTls(
   previous: (listener: string) => ListenerTls | undefined,
 ): ListenerTls | undefined {
   const protocols = http2 ? ["h2", "http/1.1"] : ["http/1.1"];
-  return tls && buildListenerTls(tls, certificates[name] ?? [], protocols, previous(name));
+  return tls && at(["tls"], () => buildListenerTls(tls, certificates[name] ?? [], protocols, previous(name)));
 }
 
 function buildRoute(

@@ -1,4 +1,5 @@
 /** From configuration to what TCP listeners serve. */
+import { at } from "../base/place.ts";
 import type { Random } from "../base/random.ts";
 import type { RouteConfig } from "../http/schema.ts";
 import { MetricsWriter } from "../observability/metrics-table.ts";
@@ -7,7 +8,7 @@ import { compileRoutes, type RouteEntry } from "../routing/router.ts";
 import type { MatchConfig } from "../routing/schema.ts";
 import type { TcpRoute, TcpSnapshot } from "../tcp/snapshot.ts";
 import type { ListenerTls } from "../tls/listener-tls.ts";
-import { at, buildProxyProtocol, buildSplit, defaultRouteName, LAST_PRIORITY, poolNamed } from "./build-action.ts";
+import { buildProxyProtocol, buildSplit, defaultRouteName, LAST_PRIORITY, poolNamed } from "./build-action.ts";
 import { buildListenerTls } from "./build-tls.ts";
 import type { WorkerUpdate } from "./data-path.ts";
 
@@ -22,18 +23,20 @@ export function buildTcpSnapshots(
   for (const [name, listener] of Object.entries(config.listeners)) {
     if (listener.protocol !== "tcp") continue;
     const entries = buildPoolRoutes(name, listener.pool, { config, rows }, pools, random);
-    snapshots.set(name, {
-      name,
-      tls: at(
-        `listeners.${name}`,
-        () => listener.tls && buildListenerTls(listener.tls, certificates[name] ?? [], [], previous(name)),
-      ),
-      proxyProtocol: buildProxyProtocol(listener.proxyProtocol),
-      router: at(`listeners.${name}`, () => compileRoutes(entries)),
-      readsHello: listener.tls === undefined && entries.some(({ match }) => asksForHello(match)),
-      timeouts: listener.timeouts,
-      cells: MetricsWriter.rowStart("listener", rows.listeners[name] ?? 0),
-    });
+    const { tls } = listener;
+    const snapshot = at(
+      ["listeners", name],
+      (): TcpSnapshot => ({
+        name,
+        tls: tls && at(["tls"], () => buildListenerTls(tls, certificates[name] ?? [], [], previous(name))),
+        proxyProtocol: buildProxyProtocol(listener.proxyProtocol),
+        router: compileRoutes(entries),
+        readsHello: tls === undefined && entries.some(({ match }) => asksForHello(match)),
+        timeouts: listener.timeouts,
+        cells: MetricsWriter.rowStart("listener", rows.listeners[name] ?? 0),
+      }),
+    );
+    snapshots.set(name, snapshot);
   }
   return snapshots;
 }
@@ -50,7 +53,7 @@ export function buildPoolRoutes(
   for (const [index, route] of config.routes.entries()) {
     if (route.listeners?.includes(listener) !== true) continue;
     const name = route.name ?? `route-${index + 1}`;
-    const target = at(`routes.${name}`, () => buildRoute(name, route, pools, rows.routes, random));
+    const target = at(["routes", index], () => buildRoute(name, route, pools, rows.routes, random));
     entries.push({ match: byServerName(route.match), priority: route.priority, target });
   }
   if (ownPool === undefined) return entries;

@@ -1,6 +1,7 @@
 /** From the `tls` of a listener to what its connections are accepted with. */
+import { at } from "../base/place.ts";
+import { readAuthorities, readRevocationLists } from "../tls/authority-files.ts";
 import type { Certificate } from "../tls/certificate.ts";
-import { readPemFile } from "../tls/certificate-files.ts";
 import { CertificateSelector } from "../tls/certificate-selector.ts";
 import type { ListenerTls } from "../tls/listener-tls.ts";
 import type { ListenerTlsConfig } from "../tls/schema.ts";
@@ -8,7 +9,7 @@ import { checkCiphers, type ServerTlsSettings, serverTlsOptions } from "../tls/s
 
 /**
  * `previous` is what the listener has now: contexts that stay the same are taken over, so that clients can resume their
- * sessions. Throws an EvenkeelError that names the file that is wrong.
+ * sessions. Throws an EvenkeelError placed at what is wrong.
  */
 export function buildListenerTls(
   config: ListenerTlsConfig,
@@ -17,18 +18,19 @@ export function buildListenerTls(
   previous: ListenerTls | undefined,
 ): ListenerTls {
   // Of a list, the runtime merely leaves out what it does not know.
-  checkCiphers(config.ciphers);
+  at(["ciphers"], () => checkCiphers(config.ciphers));
   const { mode, ca, crl } = config.clientAuthentication;
+  const asks = mode !== "off";
   const settings: ServerTlsSettings = {
     minVersion: config.minVersion,
     maxVersion: config.maxVersion,
     ciphers: config.ciphers,
     sessionTickets: config.sessionTickets,
-    clientAuthentication: {
+    clientAuthentication: at(["clientAuthentication"], () => ({
       mode,
-      ...(mode !== "off" && ca !== undefined && { caPem: ca.map(readPemFile).join("\n") }),
-      ...(mode !== "off" && crl !== undefined && { crlPem: crl.map(readPemFile).join("\n") }),
-    },
+      ...(asks && ca !== undefined && { caPem: at(["ca"], () => readAuthorities(ca)) }),
+      ...(asks && crl !== undefined && { crlPem: at(["crl"], () => readRevocationLists(crl)) }),
+    })),
   };
   const { strictSni } = config;
   const selector = new CertificateSelector({ certificates, settings, strictSni, previous: previous?.selector });
@@ -36,6 +38,6 @@ export function buildListenerTls(
     selector,
     options: serverTlsOptions(selector.defaultContext, settings, protocols),
     handshakeTimeoutMs: config.handshakeTimeout,
-    asksForCertificate: mode !== "off",
+    asksForCertificate: asks,
   };
 }

@@ -1,10 +1,10 @@
 /** From configuration to what UDP listeners serve. */
+import { at } from "../base/place.ts";
 import type { Random } from "../base/random.ts";
 import { MetricsWriter } from "../observability/metrics-table.ts";
 import type { Pool } from "../pools/pool.ts";
 import { compileRoutes } from "../routing/router.ts";
 import type { UdpSnapshot } from "../udp/snapshot.ts";
-import { at } from "./build-action.ts";
 import { buildPoolRoutes } from "./build-tcp.ts";
 import type { WorkerUpdate } from "./data-path.ts";
 
@@ -20,7 +20,7 @@ export function buildUdpSnapshots(
     const entries = buildPoolRoutes(name, listener.pool, update, pools, random);
     snapshots.set(name, {
       name,
-      router: at(`listeners.${name}`, () => compileRoutes(entries)),
+      router: at(["listeners", name], () => compileRoutes(entries)),
       perPacket: listener.perPacket,
       responses: listener.responses ?? 0,
       maxFlows: listener.maxFlows,

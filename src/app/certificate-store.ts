@@ -4,6 +4,7 @@
  */
 import type { Clock, Timers } from "../base/clock.ts";
 import { EvenkeelError } from "../base/errors.ts";
+import { at } from "../base/place.ts";
 import type { Random } from "../base/random.ts";
 import type { Config } from "../config/schema.ts";
 import { tlsOf } from "../listeners/schema.ts";
@@ -50,12 +51,20 @@ export class CertificateStore {
     this.#warnings = new ExpiryWarnings({ clock, timers, log });
   }
 
-  /** What each listener shows, the default first. Throws an EvenkeelError that names the file that is wrong. */
+  /** What each listener shows, the default first. Throws an EvenkeelError placed at what is wrong. */
   load(config: Config): Certificates {
-    const written = Object.entries(config.listeners).flatMap(([name, listener]) =>
-      tlsOf(listener) === undefined ? [] : [[name, tlsOf(listener)?.certificates ?? []] as const],
+    const { acme } = config;
+    if (acme !== undefined) at(["acme"], () => this.#acme.check(acme));
+    const written = Object.entries(config.listeners).flatMap(([name, listener]) => {
+      const tls = tlsOf(listener);
+      return tls === undefined ? [] : [[name, tls.certificates] as const];
+    });
+    const files = written.flatMap(([name, certificates]) =>
+      certificates.flatMap((each, index) =>
+        pathsOf(each).map((paths) => ({ ...paths, place: ["listeners", name, "tls", "certificates", index] })),
+      ),
     );
-    this.#files.setFiles(written.flatMap(([, certificates]) => certificates.flatMap(pathsOf)));
+    this.#files.setFiles(files);
     const loaded = Object.fromEntries(
       written.map(([name, certificates]) => [name, certificates.flatMap((each) => this.#certificate(each, config))]),
     );
@@ -95,7 +104,7 @@ export class CertificateStore {
     if ("selfSigned" in written) return [this.#makeSelfSigned(written.selfSigned.names)];
     if (acme === undefined) throw new EvenkeelError("a certificate with `acme` needs the `acme` block at the top");
     const { names } = written.acme;
-    return [this.#acme.find(acme, names) ?? this.#makeSelfSigned(names)];
+    return [at(["acme"], () => this.#acme.find(acme, names)) ?? this.#makeSelfSigned(names)];
   }
 
   #makeSelfSigned(names: readonly string[]): Certificate {

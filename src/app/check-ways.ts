@@ -1,4 +1,5 @@
 import { EvenkeelError } from "../base/errors.ts";
+import { at } from "../base/place.ts";
 import type { ProbeWay } from "../health/probes/definition.ts";
 import type { PoolConfig } from "../pools/schema.ts";
 import { EndpointTls } from "../upstreams/endpoint-tls.ts";
@@ -30,11 +31,10 @@ export class CheckWays {
     const protocols = isHttp2 ? ["h2"] : tls.alpn;
     const text = JSON.stringify([tls, protocols]);
     try {
-      this.#tls.set(pool, { text, tls: new EndpointTls(tls, protocols) });
+      const made = at(["pools", pool, "connections", "tls"], () => new EndpointTls(tls, protocols));
+      this.#tls.set(pool, { text, tls: made });
     } catch (error) {
-      if (!(error instanceof EvenkeelError)) throw error;
-      if (this.#tls.get(pool)?.text !== text)
-        throw new EvenkeelError(`pools.${pool}.connections.tls: ${error.message}`, { cause: error });
+      if (!(error instanceof EvenkeelError) || this.#tls.get(pool)?.text !== text) throw error;
     }
     return this.#tls.get(pool)?.tls;
   }

@@ -1,4 +1,6 @@
 /** The data path of one worker: everything that serves, wired together. */
+import { EvenkeelError } from "../base/errors.ts";
+import { at } from "../base/place.ts";
 import type { HttpContext } from "../http/context.ts";
 import { HttpDate } from "../http/http-date.ts";
 import { RequestIds } from "../http/request-id.ts";
@@ -157,9 +159,21 @@ class WorkerDataPath implements DataPath {
   }
 
   reopenLogs(): void {
-    this.#context.accessLog?.reopen();
+    this.#reopen(this.#context.accessLog);
     // The file may have been put aside since it was opened.
-    this.#prepared?.accessLog?.reopen();
+    this.#reopen(this.#prepared?.accessLog);
+  }
+
+  /** Requests are served whatever becomes of their record. */
+  #reopen(accessLog: AccessLog | undefined): void {
+    try {
+      accessLog?.reopen();
+    } catch (error) {
+      if (!(error instanceof EvenkeelError)) throw error;
+      this.#options.log.error("the access log cannot be reopened; it goes on in the old file", {
+        reason: error.message,
+      });
+    }
   }
 
   #closeAll(endpoint: Endpoint): void {
@@ -171,7 +185,7 @@ class WorkerDataPath implements DataPath {
   #openAccessLog(update: WorkerUpdate): AccessLog | undefined {
     const { accessLog } = update.config;
     if (accessLog === false || JSON.stringify(accessLog) === this.#accessLogConfig) return undefined;
-    return new AccessLog(accessLog);
+    return at(["accessLog"], () => new AccessLog(accessLog));
   }
 
   #switchAccessLog(update: WorkerUpdate, opened: AccessLog | undefined): void {

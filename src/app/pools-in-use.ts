@@ -1,5 +1,6 @@
 /** The pools of one worker, from one configuration to the next: what is in flight and what was learned lives on. */
 import { algorithms } from "../balancing/registry.ts";
+import { at } from "../base/place.ts";
 import type { HttpContext } from "../http/context.ts";
 import { MetricsWriter, POOL } from "../observability/metrics-table.ts";
 import { EMPTY_VIEW } from "../pools/pool.ts";
@@ -10,7 +11,7 @@ import { ConnectionPool } from "../upstreams/connection-pool.ts";
 import { Endpoint, type EndpointSpec } from "../upstreams/endpoint.ts";
 import { EndpointTls } from "../upstreams/endpoint-tls.ts";
 import { Http2Pool } from "../upstreams/http2/http2-pool.ts";
-import { at, buildFixedAnswer } from "./build-action.ts";
+import { buildFixedAnswer } from "./build-action.ts";
 import { SessionsBuilder } from "./build-sessions.ts";
 import { buildView } from "./build-view.ts";
 import type { DataPathOptions, WorkerUpdate } from "./data-path.ts";
@@ -185,5 +186,5 @@ export class PoolsInUse {
 function buildTls(name: string, { connections: { tls, protocol } }: PoolConfig): EndpointTls | undefined {
   if (tls === undefined) return undefined;
   const protocols = protocol === "http2" ? ["h2"] : tls.alpn;
-  return at(`pools.${name}.connections.tls`, () => new EndpointTls(tls, protocols));
+  return at(["pools", name, "connections", "tls"], () => new EndpointTls(tls, protocols));
 }

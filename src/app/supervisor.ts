@@ -1,11 +1,12 @@
 import { EvenkeelError } from "../base/errors.ts";
+import { at } from "../base/place.ts";
 import type { Config } from "../config/schema.ts";
 import { EventLog } from "../observability/event-log.ts";
 import { KINDS, LISTENER } from "../observability/metrics-table.ts";
 import { createDnsResolver } from "../upstreams/dns-resolver.ts";
 import type { EndpointSpec } from "../upstreams/endpoint.ts";
 import { MAX_ENDPOINTS, MAX_WORKERS } from "../upstreams/endpoint-table.ts";
-import { defaultRouteName } from "./build-action.ts";
+import { buildUpdate } from "./build-update.ts";
 import { CertificateStore } from "./certificate-store.ts";
 import { ChallengeBoard } from "./challenge-board.ts";
 import type { WorkerUpdate } from "./data-path.ts";
@@ -201,23 +202,13 @@ export class Supervisor {
   }
 
   #buildUpdate(config: Config): WorkerUpdate {
-    const take = (rows: Rows, names: readonly string[]) =>
-      Object.fromEntries(names.map((name) => [name, rows.take(name)]));
-    const routes = config.routes.map((route, index) => route.name ?? `route-${index + 1}`);
-    const defaults = Object.entries(config.listeners).flatMap(([name, { pool }]) =>
-      pool === undefined ? [] : [defaultRouteName(name)],
-    );
-    return {
+    const specs = (pool: string): EndpointSpec[] => at(["pools"], () => this.endpoints.specs(pool));
+    return buildUpdate(config, {
       generation: ++this.generation,
-      config,
       certificates: this.certificates.load(config),
-      endpoints: Object.fromEntries(Object.keys(config.pools).map((pool) => [pool, this.endpoints.specs(pool)])),
-      rows: {
-        listeners: take(this.rows.listener, Object.keys(config.listeners)),
-        routes: take(this.rows.route, [...routes, ...defaults]),
-        pools: take(this.rows.pool, Object.keys(config.pools)),
-      },
-    };
+      endpoints: Object.fromEntries(Object.keys(config.pools).map((pool) => [pool, specs(pool)])),
+      rows: this.rows,
+    });
   }
 
   #keepRows({ rows, config }: WorkerUpdate): void {

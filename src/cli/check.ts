@@ -1,12 +1,13 @@
 import type { Command } from "commander";
+import { rehearse } from "../app/rehearse.ts";
 import { loadConfig } from "../config/load.ts";
-import { formatProblems } from "../config/problems.ts";
+import { byPlace, formatProblems, type Problem } from "../config/problems.ts";
 import { configFile } from "./run.ts";
 
 export function addCheck(program: Command): void {
   program
     .command("check")
-    .description("say everything that is wrong with a configuration file")
+    .description("say everything that is wrong with a configuration file and the files it names")
     .option("-c, --config <file>", "configuration file; found as for run when not named")
     .option("--json", "print the result as JSON")
     .addHelpText("after", "\nExit codes: 0 good, 1 wrong. Warnings are printed and do not make it wrong.")
@@ -21,14 +22,24 @@ export function addCheck(program: Command): void {
 export async function runCheck(named: string | undefined, asJson: boolean): Promise<number> {
   const file = configFile(named);
   if (file === undefined) return 2;
-  const result = await loadConfig(file, process.env);
-  const problems = result.ok ? result.warnings : result.problems;
-  if (asJson) console.log(JSON.stringify({ ok: result.ok, file, problems }, null, 2));
+  const { ok, problems, texts } = await findProblems(file);
+  if (asJson) console.log(JSON.stringify({ ok, file, problems }, null, 2));
   else {
-    if (problems.length > 0) console.error(formatProblems(problems, result.texts));
+    if (problems.length > 0) console.error(formatProblems(problems, texts));
     const errors = problems.filter(({ severity }) => severity === "error").length;
-    if (result.ok) console.log(`${file} is good`);
+    if (ok) console.log(`${file} is good`);
     else console.error(`\n${file}: ${errors} ${errors === 1 ? "error" : "errors"}`);
   }
-  return result.ok ? 0 : 1;
+  return ok ? 0 : 1;
+}
+
+/** In the text first; where that is right, in the files that it names and in what is built of them. */
+async function findProblems(
+  file: string,
+): Promise<{ ok: boolean; problems: readonly Problem[]; texts: ReadonlyMap<string, string> }> {
+  const loaded = await loadConfig(file, process.env);
+  if (!loaded.ok) return loaded;
+  const { config, warnings, texts, errorAt } = loaded;
+  const errors = (await rehearse(config)).map(({ path, reason }) => errorAt(path, reason));
+  return { ok: errors.length === 0, problems: [...warnings, ...errors].sort(byPlace), texts };
 }

@@ -1,7 +1,8 @@
 /** What holds for listeners that see connections, not requests: HTTP has no meaning there. */
+
+import type { Path } from "../base/place.ts";
 import { keyNeedsHttp } from "../pools/key-schema.ts";
 import type { MatchConfig } from "../routing/schema.ts";
-import type { Path } from "./problems.ts";
 import type { Config } from "./schema.ts";
 
 type Report = (path: Path, message: string, hint?: string) => void;

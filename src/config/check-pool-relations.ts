@@ -1,7 +1,7 @@
 /** What pools have to do with one another: each must exist, none may lead back to itself, all should be of use. */
+import type { Path } from "../base/place.ts";
 import { suggest } from "../base/suggest.ts";
 import { formatDuration } from "../base/units.ts";
-import type { Path } from "./problems.ts";
 import type { Config } from "./schema.ts";
 
 type Report = (path: Path, message: string, hint?: string) => void;

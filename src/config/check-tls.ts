@@ -1,9 +1,9 @@
 /** What must fit together about certificates: where they come from, and whether an authority will find its answers. */
 import { parseListenAddress } from "../base/address.ts";
+import type { Path } from "../base/place.ts";
 import { tlsOf } from "../listeners/schema.ts";
 import type { MatchConfig } from "../routing/schema.ts";
 import type { CertificateConfig } from "../tls/schema.ts";
-import type { Path } from "./problems.ts";
 import type { Config } from "./schema.ts";
 
 type Report = (path: Path, message: string, hint?: string) => void;

@@ -1,8 +1,9 @@
 /** From the schema's complaints to problems that name the place, what was expected and what was found. */
 import type { z } from "zod";
+import { type Path, pathText } from "../base/place.ts";
 import { suggest } from "../base/suggest.ts";
 import { foreignAlgorithm, foreignWordHint } from "./hints.ts";
-import { type Path, type Problem, pathText } from "./problems.ts";
+import type { Problem } from "./problems.ts";
 import type { Source } from "./source.ts";
 
 type Issue = z.core.$ZodIssue;

@@ -1,6 +1,6 @@
 /** Which keys an object of the configuration may have, read from the schema. */
 import { z } from "zod";
-import type { Path } from "./problems.ts";
+import type { Path } from "../base/place.ts";
 import { configSchema } from "./schema.ts";
 
 interface JsonSchema {

@@ -3,10 +3,11 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { z } from "zod";
+import { type Path, pathText } from "../base/place.ts";
 import { defineConfig } from "./define-config.ts";
 import { problemsOf } from "./issues.ts";
 import { knownKeys } from "./known-keys.ts";
-import { byPlace, type Path, type Problem, pathText } from "./problems.ts";
+import { byPlace, type Problem } from "./problems.ts";
 import { checkReferences } from "./references.ts";
 import { salvage } from "./salvage.ts";
 import { type Config, configSchema } from "./schema.ts";
@@ -23,6 +24,8 @@ export type LoadResult =
       readonly texts: ReadonlyMap<string, string>;
       /** What came from the environment or from files, with what stands for it: not to be shown. */
       readonly outside: ReadonlyMap<string, string>;
+      /** For what is found wrong later, when it is built: with its place in the file, and without what came from outside. */
+      errorAt(path: Path, message: string): Problem;
     }
   | { readonly ok: false; readonly problems: readonly Problem[]; readonly texts: ReadonlyMap<string, string> };
 
@@ -75,25 +78,33 @@ export function checkConfig(source: Source, environment: Environment): LoadResul
   );
   const all = finished([...missing, ...without(missing, findings)], filledIn, outside);
   if (all.some(({ severity }) => severity === "error")) return { ok: false, problems: all, texts };
-  return { ok: true, config: deepFreeze(config), warnings: all, texts, outside };
+  const errorAt = (path: Path, message: string): Problem =>
+    finishedOne(problemAt("error", path, message), filledIn, outside);
+  return { ok: true, config: deepFreeze(config), warnings: all, texts, outside, errorAt };
 }
 
-/** In the order of the file, and without what came from outside: it may be secret. Where it came from is told. */
+/** In the order of the file. */
 function finished(
   problems: readonly Problem[],
   origins: ReadonlyMap<string, string>,
   outside: ReadonlyMap<string, string>,
 ): Problem[] {
-  const shown = problems.map((problem) => {
-    const message = hideOutside(problem.message, outside);
-    const origin = origins.get(problem.path);
-    return {
-      ...problem,
-      message: origin === undefined || message.includes(origin) ? message : `${message} (the value is from ${origin})`,
-      ...(problem.hint === undefined ? {} : { hint: hideOutside(problem.hint, outside) }),
-    };
-  });
-  return shown.sort(byPlace);
+  return problems.map((problem) => finishedOne(problem, origins, outside)).sort(byPlace);
+}
+
+/** Without what came from outside: it may be secret. Where it came from is told. */
+function finishedOne(
+  problem: Problem,
+  origins: ReadonlyMap<string, string>,
+  outside: ReadonlyMap<string, string>,
+): Problem {
+  const message = hideOutside(problem.message, outside);
+  const origin = origins.get(problem.path);
+  return {
+    ...problem,
+    message: origin === undefined || message.includes(origin) ? message : `${message} (the value is from ${origin})`,
+    ...(problem.hint === undefined ? {} : { hint: hideOutside(problem.hint, outside) }),
+  };
 }
 
 /** A value that could not be filled in is complained about once. */

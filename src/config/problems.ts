@@ -1,7 +1,5 @@
 /** What is wrong with a configuration, and how it is shown. */
 
-export type Path = readonly (string | number)[];
-
 export interface Position {
   readonly line: number;
   readonly column: number;
@@ -18,16 +16,6 @@ export interface Problem {
   readonly message: string;
   /** How to mend it. */
   readonly hint?: string;
-}
-
-export function pathText(path: Path): string {
-  let text = "";
-  for (const part of path) {
-    if (typeof part === "number") text += `[${part}]`;
-    else if (/^[A-Za-z_][\w-]*$/.test(part)) text += text === "" ? part : `.${part}`;
-    else text += `[${JSON.stringify(part)}]`;
-  }
-  return text;
 }
 
 /** For people: a line for each, in the order of the file, with the line of the file below it. `texts` are the files' contents. */

@@ -4,6 +4,7 @@ import { algorithms } from "../balancing/registry.ts";
 import { parseAddress, parseListenAddress } from "../base/address.ts";
 import { EvenkeelError } from "../base/errors.ts";
 import { parseIp, parseNetwork } from "../base/ip.ts";
+import type { Path } from "../base/place.ts";
 import { compileFilters, filters } from "../filters/registry.ts";
 import type { RouteConfig } from "../http/schema.ts";
 import { compileFormat } from "../observability/access-format.ts";
@@ -15,7 +16,6 @@ import type { EndpointConfig } from "../upstreams/schema.ts";
 import { checkConnectionListeners } from "./check-connections.ts";
 import { checkPoolName, checkPoolRelations, didYouMean } from "./check-pool-relations.ts";
 import { checkTls } from "./check-tls.ts";
-import type { Path } from "./problems.ts";
 import type { Config } from "./schema.ts";
 
 export interface Finding {

@@ -3,11 +3,11 @@
  * told in one go. What does not fit is left out; where something must stand, something harmless takes its place.
  */
 import type { z } from "zod";
+import type { Path } from "../base/place.ts";
 import { routeSchema } from "../http/schema.ts";
 import { listenerSchema } from "../listeners/schema.ts";
 import { poolSchema } from "../pools/schema.ts";
 import { locateIssues } from "./issues.ts";
-import type { Path } from "./problems.ts";
 import { type Config, configSchema } from "./schema.ts";
 
 export interface Salvaged {

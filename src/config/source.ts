@@ -1,7 +1,8 @@
 /** Configuration files: text to plain values, with the place of every value. */
 import { parseTOML } from "toml-eslint-parser";
 import { isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
-import type { Path, Position, Problem } from "./problems.ts";
+import type { Path } from "../base/place.ts";
+import type { Position, Problem } from "./problems.ts";
 
 export interface Source {
   readonly file: string;

@@ -3,7 +3,7 @@
  * contents of a file. What came from outside may be secret: its path is remembered so that it is never shown.
  */
 import { readFileSync } from "node:fs";
-import { type Path, pathText } from "./problems.ts";
+import { type Path, pathText } from "../base/place.ts";
 
 export interface Substituted {
   readonly value: unknown;

@@ -2,13 +2,22 @@
  * The access log: a line per exchange, gathered and written in batches, never waiting for the disk. Several workers append
  * to one file: a batch holds whole lines and leaves in one write.
  */
-import { closeSync, openSync, write } from "node:fs";
+import { accessSync, closeSync, constants, openSync, statSync, write } from "node:fs";
+import { dirname } from "node:path";
+import { EvenkeelError } from "../base/errors.ts";
+import { at } from "../base/place.ts";
 import { type AccessRecord, compileFormat } from "./access-format.ts";
 import type { AccessLogConfig } from "./schema.ts";
 
 const BATCH_CHARACTERS = 32_768;
 /** Lines that wait for a slow disk. More than this is dropped and counted: traffic goes before its record. */
 const MAX_BACKLOG_CHARACTERS = 8 * 1_048_576;
+
+const EXPLANATIONS: Readonly<Record<string, string>> = {
+  ENOENT: "its folder is not there; make it, for the user evenkeel runs as",
+  EACCES: "not writable for the user evenkeel runs as; change the owner or mode of the file or its folder",
+  EISDIR: "a folder; give the path of a file",
+};
 
 /** Writes a batch and calls back; the error decides whether its lines count as lost. */
 export type WriteBatch = (
@@ -35,12 +44,12 @@ export class AccessLog {
   #writing = false;
   #whenIdle: (() => void) | undefined;
 
-  /** Opens the file. Throws when it cannot be opened, or when the format has an unknown placeholder (EvenkeelError). */
+  /** Opens the file. Throws an EvenkeelError placed at `path` when it cannot be opened, at `format` for an unknown placeholder. */
   constructor(config: Exclude<AccessLogConfig, false>, writeBatch: WriteBatch = writeToFile) {
     this.#path = config.path;
-    this.#format = compileFormat(config.format);
+    this.#format = at(["format"], () => compileFormat(config.format));
     this.#write = writeBatch;
-    this.#descriptor = openLog(config.path);
+    this.#descriptor = at(["path"], () => openLog(config.path));
   }
 
   write(record: AccessRecord): void {
@@ -65,7 +74,7 @@ export class AccessLog {
     this.#writeNext();
   }
 
-  /** Opens the file anew, after it was moved away. Keeps the old one when that fails. */
+  /** Opens the file anew, after it was moved away. Throws an EvenkeelError when that fails, and keeps the old one. */
   reopen(): void {
     this.flush();
     const descriptor = openLog(this.#path);
@@ -115,8 +124,32 @@ export class AccessLog {
   }
 }
 
+/** Throws an EvenkeelError placed at `path` for what could not be opened. Nothing is opened or made. */
+export function checkLogPath({ path }: Exclude<AccessLogConfig, false>): void {
+  if (path === "stdout" || path === "stderr") return;
+  at(["path"], () =>
+    explained(path, () => {
+      const found = statSync(path, { throwIfNoEntry: false });
+      if (found?.isDirectory()) throw Object.assign(new Error("a folder"), { code: "EISDIR" });
+      // With the slash, what is no folder cannot pass for one.
+      if (found === undefined) accessSync(`${dirname(path)}/`, constants.W_OK | constants.X_OK);
+      else accessSync(path, constants.W_OK);
+    }),
+  );
+}
+
 function openLog(path: string): number {
   if (path === "stdout") return 1;
   if (path === "stderr") return 2;
-  return openSync(path, "a", 0o640);
+  return explained(path, () => openSync(path, "a", 0o640));
+}
+
+function explained<Value>(path: string, open: () => Value): Value {
+  try {
+    return open();
+  } catch (error) {
+    const { code } = error as { code?: string };
+    const explanation = EXPLANATIONS[code ?? ""] ?? `cannot be opened (${code ?? "unknown reason"})`;
+    throw new EvenkeelError(`${path}: ${explanation}`, { cause: error });
+  }
 }

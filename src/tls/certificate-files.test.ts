@@ -88,7 +88,7 @@ describe("certificates in files", () => {
     rmSync(paths.key);
     clock.advance(5_000);
     expect(files.get(paths)?.names).toEqual(["two.test"]);
-    expect(lines.at(-1)?.fields["reason"]).toBe(`${paths.key}: no such file; give the path of a PEM file`);
+    expect(lines.at(-1)?.fields["reason"]).toBe(`key: ${paths.key}: no such file; give the path of a PEM file`);
     expect(changes).toBe(1);
   });
 
@@ -96,7 +96,10 @@ describe("certificates in files", () => {
     put(["one.test"]);
     files.setFiles([paths]);
     const other = { certificate: join(folder, "other.pem"), key: paths.key };
-    expect(() => files.setFiles([paths, other])).toThrow(`${other.certificate}: no such file`);
+    const place = ["listeners", "web", "tls", "certificates", 1];
+    expect(() => files.setFiles([paths, { ...other, place }])).toThrow(
+      `listeners.web.tls.certificates[1].certificate: ${other.certificate}: no such file`,
+    );
     expect(files.get(other)).toBeUndefined();
     writeFileSync(paths.certificate, "nonsense");
     expect(files.setFiles([paths])[0]?.names).toEqual(["one.test"]);
@@ -115,6 +118,9 @@ describe("certificates in files", () => {
 
   test("what cannot be a PEM file is refused", () => {
     expect(() => readPemFile(folder)).toThrow(`${folder}: a folder; give the path of a PEM file`);
+    expect(() => readPemFile("none.pem")).toThrow(
+      `none.pem: no such file in ${process.cwd()}, where evenkeel was started; give the path of a PEM file`,
+    );
     writeFileSync(paths.certificate, Buffer.alloc(1_048_577));
     expect(() => readPemFile(paths.certificate)).toThrow("1048577 bytes; a PEM file here has 1 MiB at most");
   });

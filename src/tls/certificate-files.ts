@@ -1,7 +1,9 @@
 /** Certificates in files, read again when the files change. A change that does not hold up leaves the old one in use. */
 import { readFileSync, statSync } from "node:fs";
+import { isAbsolute } from "node:path";
 import type { Clock, Timer, Timers } from "../base/clock.ts";
 import { EvenkeelError } from "../base/errors.ts";
+import { at, type Path } from "../base/place.ts";
 import type { Log } from "../observability/log.ts";
 import { type Certificate, certificateWarnings, loadCertificate } from "./certificate.ts";
 
@@ -13,6 +15,8 @@ export interface CertificatePaths {
   readonly certificate: string;
   readonly key: string;
   readonly passphrase?: string | undefined;
+  /** Where in the configuration they stand, for messages. */
+  readonly place?: Path;
 }
 
 export interface CertificateFilesOptions {
@@ -52,7 +56,7 @@ export class CertificateFiles {
       const key = keyOf(paths);
       const known = next.get(key) ?? this.#watched.get(key);
       if (known !== undefined) this.#refresh(known);
-      next.set(key, known ?? this.#read(paths));
+      next.set(key, known ?? at(paths.place ?? [], () => this.#read(paths)));
     }
     this.#watched = next;
     return files.map((paths) => (next.get(keyOf(paths)) as Watched).certificate);
@@ -115,11 +119,11 @@ export class CertificateFiles {
   }
 }
 
-/** Reads one pair. Throws an EvenkeelError that names the file. */
+/** Reads one pair. Throws an EvenkeelError placed at `certificate` or `key` that names the file. */
 export function loadFiles({ certificate, key, passphrase }: CertificatePaths): Certificate {
   return loadCertificate({
-    certificatePem: readPemFile(certificate),
-    keyPem: readPemFile(key),
+    certificatePem: at(["certificate"], () => readPemFile(certificate)),
+    keyPem: at(["key"], () => readPemFile(key)),
     certificateFrom: certificate,
     keyFrom: key,
     ...(passphrase !== undefined && { passphrase }),
@@ -134,12 +138,14 @@ export function readPemFile(path: string): string {
     return readFileSync(path, "latin1");
   } catch (error) {
     if (error instanceof EvenkeelError) throw error;
-    throw new EvenkeelError(`${path}: ${explain((error as { code?: string }).code)}`);
+    throw new EvenkeelError(`${path}: ${explain(path, (error as { code?: string }).code)}`);
   }
 }
 
-function explain(code: string | undefined): string {
-  if (code === "ENOENT") return "no such file; give the path of a PEM file";
+function explain(path: string, code: string | undefined): string {
+  // Often what is wrong is not the path but where it is taken from.
+  const from = isAbsolute(path) ? "" : ` in ${process.cwd()}, where evenkeel was started`;
+  if (code === "ENOENT") return `no such file${from}; give the path of a PEM file`;
   if (code === "EACCES") return "not readable for the user evenkeel runs as; change its owner or mode";
   if (code === "EISDIR") return "a folder; give the path of a PEM file";
   return `cannot be read (${code ?? "unknown reason"})`;

@@ -71,7 +71,10 @@ describe("the certificate for a name", () => {
 test("ciphers that the runtime does not know are told", () => {
   expect(() => checkCiphers(DEFAULT_CIPHERS)).not.toThrow();
   expect(() => checkCiphers([...DEFAULT_CIPHERS, "ECDHE-RSA-AES1280-GCM"])).toThrow(
-    "the cipher ECDHE-RSA-AES1280-GCM: not a cipher of TLS 1.2 that is known here",
+    "[6]: ECDHE-RSA-AES1280-GCM is not a cipher of TLS 1.2 that is known here; leave `ciphers` out to have the best",
+  );
+  expect(() => checkCiphers(["ECDHE-RSA-AES128-GMC-SHA256"])).toThrow(
+    "[0]: ECDHE-RSA-AES128-GMC-SHA256 is not a cipher of TLS 1.2 that is known here; did you mean ECDHE-RSA-AES128-GCM-SHA256?",
   );
 });
 

@@ -1,6 +1,7 @@
 /** Certificates with their keys, checked before they are used: a bad one must not get as far as a client. */
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { EvenkeelError } from "../base/errors.ts";
+import { at, PlacedError } from "../base/place.ts";
 import { parseAlternativeNames, serverNames } from "./subject-names.ts";
 
 export type KeyType = "ecdsa" | "ed25519" | "rsa";
@@ -47,17 +48,17 @@ const LEAST_RSA_BITS = 2_048;
 const MOST_CERTIFICATES = 10;
 
 /**
- * Reads a chain and its key. Throws an EvenkeelError that names the file, what was found and what to do about it: nothing
- * readable, an encrypted key without its passphrase, a kind of key that is not supported, a key of another certificate, a
+ * Reads a chain and its key. Throws an EvenkeelError placed at `certificate` or `key` that names the file, what was found
+ * and what to do about it: nothing readable, an encrypted key without its passphrase, a kind of key that is not supported, a key of another certificate, a
  * chain out of order. Whether it is valid today is for `certificateWarnings` to say.
  */
 export function loadCertificate(source: CertificateSource): Certificate {
-  const chain = readChain(source);
+  const chain = at(["certificate"], () => readChain(source));
   const leaf = chain[0] as X509Certificate;
-  const key = readKey(source);
-  const keyType = keyTypeOf(key, source.keyFrom);
+  const key = at(["key"], () => readKey(source));
+  const keyType = at(["key"], () => keyTypeOf(key, source.keyFrom));
   checkKey(chain, key, source);
-  checkOrder(chain, source.certificateFrom);
+  at(["certificate"], () => checkOrder(chain, source.certificateFrom));
   return {
     certificatePem: chain
       .map((certificate) => certificate.toString().trimEnd())
@@ -158,10 +159,12 @@ function checkKey(chain: readonly X509Certificate[], key: KeyObject, source: Cer
   if (owner === 0) return;
   const { certificateFrom, keyFrom } = source;
   if (owner > 0)
-    throw new EvenkeelError(
+    throw new PlacedError(
+      ["certificate"],
       `${certificateFrom}: the key in ${keyFrom} belongs to certificate ${owner + 1} of ${chain.length}; put the server's own certificate first`,
     );
-  throw new EvenkeelError(
+  throw new PlacedError(
+    ["key"],
     `${keyFrom}: the key does not belong to the certificate in ${certificateFrom} (${chain[0]?.subject.replaceAll("\n", ", ")}); the two files are not of one pair`,
   );
 }
@@ -176,7 +179,8 @@ function checkOrder(chain: readonly X509Certificate[], from: string): void {
   }
 }
 
-function whatIsThere(pem: string, wanted: string): string {
+/** What a file has in place of what was looked for. */
+export function whatIsThere(pem: string, wanted: string): string {
   const labels = [...new Set([...pem.matchAll(PEM_BLOCK)].map(([, label]) => label))];
   const found =
     labels.length === 0 ? (pem.trim() === "" ? "it is empty" : "it is not PEM") : `it has ${labels.join(", ")}`;

@@ -1,9 +1,11 @@
 /** What TLS is spoken with, on both sides, in the words of the runtime. Contexts are made when a configuration is built. */
 import { createHash } from "node:crypto";
-import { createSecureContext, type SecureContextOptions } from "node:tls";
+import { createSecureContext, getCiphers, type SecureContextOptions } from "node:tls";
 import { EvenkeelError } from "../base/errors.ts";
 import { parseIp } from "../base/ip.ts";
-import type { Certificate } from "./certificate.ts";
+import { at } from "../base/place.ts";
+import { suggest } from "../base/suggest.ts";
+import { type Certificate, whatIsThere } from "./certificate.ts";
 
 export type TlsVersion = "1.2" | "1.3";
 export type ClientAuthenticationMode = "off" | "request" | "require";
@@ -184,17 +186,49 @@ export function encodeProtocols(protocols: readonly string[]): Buffer {
   return Buffer.concat(protocols.map((name) => Buffer.from([name.length, ...Buffer.from(name, "latin1")])));
 }
 
-/** Throws an EvenkeelError that names the first of `ciphers` that the runtime does not know. */
+/** Throws an EvenkeelError placed at the first of `ciphers` that the runtime does not know. */
 export function checkCiphers(ciphers: readonly string[]): void {
-  for (const cipher of ciphers) nativeContext({ ciphers: cipher }, `the cipher ${cipher}`);
+  for (const [index, cipher] of ciphers.entries())
+    at([index], () => {
+      if (!isKnown(cipher)) throw new EvenkeelError(unknownCipher(cipher));
+    });
+}
+
+function isKnown(cipher: string): boolean {
+  try {
+    createSecureContext({ ciphers: cipher });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function unknownCipher(cipher: string): string {
+  // Those of TLS 1.3 are in the list by names of their own.
+  const known = getCiphers().map((name) => name.toUpperCase());
+  const near = suggest(
+    cipher,
+    known.filter((name) => !name.startsWith("TLS_")),
+  );
+  const cure = near === undefined ? "leave `ciphers` out to have the best" : `did you mean ${near}?`;
+  return `${cipher} is not a cipher of TLS 1.2 that is known here; ${cure}`;
+}
+
+/** Throws an EvenkeelError that names the file when what it has is not a list of revoked certificates that can be used. */
+export function checkRevocationList(crlPem: string, from: string): void {
+  if (!crlPem.includes("-----BEGIN X509 CRL-----"))
+    throw new EvenkeelError(`${from}: no revocation list in it; ${whatIsThere(crlPem, "X509 CRL")}`);
+  try {
+    createSecureContext({ crl: crlPem });
+  } catch {
+    throw new EvenkeelError(`${from}: the revocation list is damaged; copy the file again`);
+  }
 }
 
 function nativeContext(options: SecureContextOptions, what: string): NativeContext {
   try {
     return (createSecureContext(options) as unknown as { context: NativeContext }).context;
   } catch (error) {
-    const reason = (error as Error).message;
-    const known = reason.includes("NO_CIPHER_MATCH") ? "not a cipher of TLS 1.2 that is known here" : reason;
-    throw new EvenkeelError(`${what}: ${known}`);
+    throw new EvenkeelError(`${what}: ${(error as Error).message}`);
   }
 }

@@ -1,5 +1,7 @@
 /** How the connections of one pool speak TLS with its endpoints. */
-import { loadFiles, readPemFile } from "../tls/certificate-files.ts";
+import { at } from "../base/place.ts";
+import { readAuthorities } from "../tls/authority-files.ts";
+import { loadFiles } from "../tls/certificate-files.ts";
 import { ClientSessions } from "../tls/client-sessions.ts";
 import type { EndpointTlsConfig } from "../tls/schema.ts";
 import {
@@ -19,14 +21,14 @@ export class EndpointTls {
   readonly #settings: ClientTlsSettings;
   readonly #context: NativeContext;
 
-  /** Throws an EvenkeelError that names the file that is wrong. `protocols` are offered by ALPN, the preferred first. */
+  /** Throws an EvenkeelError placed at the key whose file is wrong. `protocols` are offered by ALPN, the preferred first. */
   constructor(config: EndpointTlsConfig, protocols: readonly string[]) {
     const { verify, serverName, ca, certificate, key } = config;
     this.verify = verify;
     this.#settings = {
       verify,
       serverName,
-      caPem: ca?.map(readPemFile).join("\n"),
+      caPem: ca && at(["ca"], () => readAuthorities(ca)),
       certificate: certificate === undefined || key === undefined ? undefined : loadFiles({ certificate, key }),
       protocols,
     };

@@ -1,7 +1,8 @@
 /** Every command as users start it: what it prints, and the exit code that scripts rely on. */
 import { afterEach, expect, test } from "bun:test";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { createSelfSigned } from "../../src/tls/self-signed.ts";
 import { runCommand, startCommand } from "../support/evenkeel.ts";
 import {
   endAll,
@@ -125,6 +126,96 @@ test(
     expect(ok).toBe(false);
     expect(problems).toHaveLength(1);
     expect(problems[0]).toMatchObject({ line: 2, severity: "error" });
+  },
+  TIMEOUT_MS,
+);
+
+/** A folder with two certificates, their keys and a configuration that uses one of them on both sides. */
+function tlsFolder(change: (text: string) => string = (text) => text): { folder: string; file: string } {
+  const folder = temporaryFolder();
+  for (const name of ["site", "other"]) {
+    const { certificatePem, keyPem } = createSelfSigned([`${name}.test`], Date.now());
+    writeFileSync(join(folder, `${name}.pem`), certificatePem);
+    writeFileSync(join(folder, `${name}.key`), keyPem);
+  }
+  const file = join(folder, "evenkeel.yaml");
+  writeFileSync(file, change(GOOD_TLS).replaceAll("FOLDER", folder));
+  return { folder, file };
+}
+
+const GOOD_TLS = `listeners:
+  web:
+    address: "127.0.0.1:0"
+    pool: app
+    tls:
+      certificates:
+        - certificate: FOLDER/site.pem
+          key: FOLDER/site.key
+      ciphers: [ECDHE-ECDSA-AES128-GCM-SHA256]
+      clientAuthentication:
+        mode: require
+        ca: FOLDER/other.pem
+pools:
+  app:
+    endpoints: [127.0.0.1:1]
+    connections:
+      tls:
+        ca: FOLDER/other.pem
+accessLog:
+  path: FOLDER/access.log
+`;
+
+test(
+  "check: what a good file names is read, nothing is made and nobody is asked",
+  async () => {
+    const { folder, file } = tlsFolder();
+    let connections = 0;
+    const endpoint = Bun.listen({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: { data() {}, open: () => void connections++ },
+    });
+    writeFileSync(file, readFileSync(file, "utf8").replace("127.0.0.1:1]", `127.0.0.1:${endpoint.port}]`));
+    const before = readdirSync(folder);
+    const good = await runCommand("check", "-c", file);
+    endpoint.stop(true);
+    expect(good.stderr).toBe("");
+    expect(good.stdout).toContain("is good");
+    expect(good.code).toBe(0);
+    expect(readdirSync(folder)).toEqual(before);
+    expect(connections).toBe(0);
+  },
+  TIMEOUT_MS,
+);
+
+const TLS = "listeners.web.tls";
+const AUTHORITY = "clientAuthentication.ca";
+test.each([
+  ["/site.pem", "/none.pem", 7, `${TLS}.certificates[0].certificate`, "FOLDER/none.pem: no such file"],
+  ["/site.key", "/other.key", 8, `${TLS}.certificates[0].key`, "FOLDER/other.key: the key does not belong to"],
+  ["AES128-GCM", "AES128-GMC", 9, `${TLS}.ciphers[0]`, "ECDHE-ECDSA-AES128-GMC-SHA256 is not a cipher"],
+  ["/other.pem\npools", "/none.pem\npools", 12, `${TLS}.${AUTHORITY}`, "FOLDER/none.pem: no such file"],
+  ["/other.pem\naccess", "/none.pem\naccess", 18, "pools.app.connections.tls.ca", "FOLDER/none.pem: no such file"],
+  ["/access.log", "/none/access.log", 20, "accessLog.path", "FOLDER/none/access.log: its folder is not there"],
+])(
+  "check and run: %p, written as %p, is told with its line and its key",
+  async (right, wrong, line, path, reason) => {
+    const { folder, file } = tlsFolder((text) => `${text.replace(right, wrong)}workers: 1\nadmin: false\n`);
+    const says = reason.replace("FOLDER", folder);
+    const check = await runCommand("check", "-c", file);
+    expect(check.code).toBe(1);
+    expect(check.stderr).toContain(`${file}:${line}:`);
+    expect(check.stderr).toContain(`: error: ${path}: ${says}`);
+    expect(check.stderr).toContain("1 error");
+    expect(check.stdout).toBe("");
+    const json = await runCommand("check", "--json", "-c", file);
+    expect(json.code).toBe(1);
+    const message = expect.stringContaining(says);
+    const problems = [{ severity: "error", file, line, path, message }];
+    expect(JSON.parse(json.stdout)).toMatchObject({ ok: false, problems });
+    const run = await runCommand("run", "-c", file);
+    expect(run.code).toBe(1);
+    expect(run.stderr).toContain(`reason="${path}: ${says}`);
   },
   TIMEOUT_MS,
 );

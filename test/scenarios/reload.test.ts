@@ -73,6 +73,10 @@ test(
     expect((await evenkeel.metrics()).sum(LAST_RELOAD_GOOD)).toBe(0);
     expect(await ask(port)).toBe("old");
     expect(await evenkeel.reload("{ not even a file")).toBe(false);
+    const tls = { certificates: [{ certificate: "/nowhere/site.pem", key: "/nowhere/site.key" }] };
+    const listeners = { web: { ...listenOn(await freePort()), tls } };
+    expect(await evenkeel.reload(answering([], "new", { listeners }))).toBe(false);
+    expect(evenkeel.stderr).toContain("listeners.web.tls.certificates[0].certificate: /nowhere/site.pem: no such file");
     expect(await ask(port)).toBe("old");
     expect(await evenkeel.reload(answering([port], "new"))).toBe(true);
     expect((await evenkeel.metrics()).sum(LAST_RELOAD_GOOD)).toBe(1);

@@ -1,4 +1,5 @@
 /** A data path in this process, with real sockets on both sides, for tests of what goes over the wire. */
+import { buildUpdate } from "../../src/app/build-update.ts";
 import { CertificateStore } from "../../src/app/certificate-store.ts";
 import { createDataPath } from "../../src/app/create-data-path.ts";
 import type { DataPath } from "../../src/app/data-path.ts";
@@ -126,18 +127,10 @@ function updateOf(
       }),
     ]),
   );
-  const numbered = (names: readonly string[]) => Object.fromEntries(names.map((name, index) => [name, index]));
-  const routes = config.routes.map((route, index) => route.name ?? `route-${index + 1}`);
-  const listeners = Object.keys(config.listeners);
-  return {
-    generation,
-    config,
-    endpoints,
-    certificates,
-    rows: {
-      listeners: numbered(listeners),
-      routes: numbered([...routes, ...listeners.map((name) => `${name}-default`)]),
-      pools: numbered(Object.keys(config.pools)),
-    },
+  const numbered = () => {
+    let next = 0;
+    return { take: () => next++ };
   };
+  const rowsByKind = { listener: numbered(), route: numbered(), pool: numbered() };
+  return buildUpdate(config, { generation, endpoints, certificates, rows: rowsByKind });
 }
