@@ -234,7 +234,9 @@ test("no change to a good hello makes it throw or answer by how it was split", (
 test("what is built from any name and protocols is read back, however it is cut into records", () => {
   const label = fc.stringMatching(/^[a-z]([a-z0-9-]{0,10}[a-z0-9])?$/);
   const name = fc.array(label, { minLength: 1, maxLength: 5 }).map((labels) => labels.join("."));
-  const protocols = fc.array(fc.stringMatching(/^[a-z0-9./-]{1,20}$/), { minLength: 1, maxLength: 5 });
+  // Two of the letters are among the values that stand for nothing (RFC 8701).
+  const protocol = fc.stringMatching(/^[a-z0-9./-]{1,20}$/).filter((text) => !["jj", "zz"].includes(text));
+  const protocols = fc.array(protocol, { minLength: 1, maxLength: 5 });
   fc.assert(
     fc.property(name, protocols, fc.integer({ min: 1, max: 300 }), (serverName, alpn, size) => {
       const bytes = records(message({ extensions: [alpnExtension(...alpn), nameExtension(serverName)] }), size);
