@@ -137,6 +137,19 @@ describe("a rehearsal", () => {
     ]);
   });
 
+  test("warns of certificates that clients will refuse, beside what is wrong", async () => {
+    const { certificatePem, keyPem } = createSelfSigned(["old.test"], Date.parse("2020-01-01"));
+    const old = { certificate: file("old.pem", certificatePem), key: file("old.key", keyPem) };
+    const certificates = [site, old, { ...other, key: NONE }];
+    const listeners = { web: { address: ":8443", pool: "app", tls: { certificates } } };
+    const found = await rehearse(configSchema.parse({ accessLog: false, pools: POOLS, listeners }));
+    expect(found.map(({ severity, path }) => `${severity} ${pathText(path)}`)).toEqual([
+      "error listeners.web.tls.certificates[2].key",
+      "warning listeners.web.tls.certificates[1].certificate",
+    ]);
+    expect(found[1]?.reason).toMatch(/old\.pem: expired on \d{4}-\d\d-\d\d; clients will refuse it/);
+  });
+
   test("passes a mistake of ours on", async () => {
     const config = { ...configSchema.parse({ listeners: {}, accessLog: false }), routes: undefined };
     const failed = await rehearse(config as unknown as Config).catch((error: unknown) => error);

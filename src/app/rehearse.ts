@@ -11,6 +11,7 @@ import { type ListenerConfig, tlsOf } from "../listeners/schema.ts";
 import { checkLogPath } from "../observability/access-log.ts";
 import { silentLog } from "../observability/log.ts";
 import { KINDS } from "../observability/metrics-table.ts";
+import { certificateWarnings } from "../tls/certificate.ts";
 import type { CertificateConfig, ListenerTlsConfig } from "../tls/schema.ts";
 import { DEFAULT_CIPHERS } from "../tls/secure-context.ts";
 import { DEFAULT_SELF_SIGNED_NAMES } from "../tls/self-signed.ts";
@@ -34,8 +35,15 @@ const STAND_IN: CertificateConfig = { selfSigned: { names: [...DEFAULT_SELF_SIGN
 const STOPPED: Timer = { stop: () => {} };
 const NO_TIMERS: Timers = { after: () => STOPPED, every: () => STOPPED };
 
-/** What would keep this configuration from being served, in the order in which it is found. */
-export async function rehearse(config: Config): Promise<readonly PlacedError[]> {
+/** An error would keep the configuration from being served; a warning would not, and whoever serves it would be sorry. */
+export interface Finding {
+  readonly severity: "error" | "warning";
+  readonly path: Path;
+  readonly reason: string;
+}
+
+/** What only building it shows of this configuration, in the order in which it is found. */
+export async function rehearse(config: Config): Promise<readonly Finding[]> {
   const { acme, accessLog } = config;
   const found = [
     await problemOf(() => acme && at(["acme"], () => authoritiesOf(acme))),
@@ -43,14 +51,32 @@ export async function rehearse(config: Config): Promise<readonly PlacedError[]> 
   ];
   const certificates = createStore();
   let rest: Config | undefined = withoutEffects(config);
+  let good: Config | undefined;
   for (let builds = 0; rest !== undefined && builds < MOST_BUILDS; builds++) {
     const built: Config = rest;
     const problem = await problemOf(() => build(built, certificates));
     found.push(problem);
     rest = problem && without(built, problem.path);
+    if (problem === undefined) good = built;
   }
+  const warnings = good === undefined ? [] : warningsOf(good, certificates);
   certificates.close();
-  return found.filter((problem) => problem !== undefined);
+  const errors = found.filter((problem) => problem !== undefined);
+  return [...errors.map(({ path, reason }): Finding => ({ severity: "error", path, reason })), ...warnings];
+}
+
+/** What clients will have against certificates that can be served. */
+function warningsOf(config: Config, certificates: CertificateStore): Finding[] {
+  return Object.entries(certificates.load(config)).flatMap(([name, loaded]) => {
+    const written = tlsOf(config.listeners[name])?.certificates ?? [];
+    return loaded.flatMap((certificate, index): Finding[] => {
+      if (!("certificate" in (written[index] ?? {}))) return [];
+      const path = ["listeners", name, "tls", "certificates", index, "certificate"];
+      return certificateWarnings(certificate, systemClock.wallNow()).map(({ message: reason }) => {
+        return { severity: "warning", path, reason };
+      });
+    });
+  });
 }
 
 async function problemOf(run: () => unknown): Promise<PlacedError | undefined> {

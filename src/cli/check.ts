@@ -39,7 +39,8 @@ async function findProblems(
 ): Promise<{ ok: boolean; problems: readonly Problem[]; texts: ReadonlyMap<string, string> }> {
   const loaded = await loadConfig(file, process.env);
   if (!loaded.ok) return loaded;
-  const { config, warnings, texts, errorAt } = loaded;
-  const errors = (await rehearse(config)).map(({ path, reason }) => errorAt(path, reason));
-  return { ok: errors.length === 0, problems: [...warnings, ...errors].sort(byPlace), texts };
+  const { config, warnings, texts, problemAt } = loaded;
+  const found = (await rehearse(config)).map(({ severity, path, reason }) => problemAt(severity, path, reason));
+  const ok = found.every(({ severity }) => severity === "warning");
+  return { ok, problems: [...warnings, ...found].sort(byPlace), texts };
 }

@@ -15,7 +15,7 @@ test("what is found wrong later has its place in the file, and nothing that came
   const loaded = checkConfig(parseSource("evenkeel.yaml", text) as Source, environment);
   if (!loaded.ok) throw new Error("expected a good configuration");
   const certificate = ["listeners", "web", "tls", "certificates", 0];
-  expect(loaded.errorAt([...certificate, "certificate"], "site.pem: no such file")).toEqual({
+  expect(loaded.problemAt("error", [...certificate, "certificate"], "site.pem: no such file")).toEqual({
     severity: "error",
     file: "evenkeel.yaml",
     line: 6,
@@ -23,11 +23,11 @@ test("what is found wrong later has its place in the file, and nothing that came
     path: "listeners.web.tls.certificates[0].certificate",
     message: "site.pem: no such file",
   });
-  expect(loaded.errorAt([...certificate, "key"], "/secret/site.key: no such file")).toMatchObject({
+  expect(loaded.problemAt("error", [...certificate, "key"], "/secret/site.key: no such file")).toMatchObject({
     line: 7,
     message: `\${KEY_FILE}: no such file`,
   });
-  expect(loaded.errorAt([...certificate, "key"], "no such file").message).toBe(
+  expect(loaded.problemAt("error", [...certificate, "key"], "no such file").message).toBe(
     `no such file (the value is from \${KEY_FILE})`,
   );
 });

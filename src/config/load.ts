@@ -25,7 +25,7 @@ export type LoadResult =
       /** What came from the environment or from files, with what stands for it: not to be shown. */
       readonly outside: ReadonlyMap<string, string>;
       /** For what is found wrong later, when it is built: with its place in the file, and without what came from outside. */
-      errorAt(path: Path, message: string): Problem;
+      problemAt(severity: Problem["severity"], path: Path, message: string): Problem;
     }
   | { readonly ok: false; readonly problems: readonly Problem[]; readonly texts: ReadonlyMap<string, string> };
 
@@ -78,9 +78,14 @@ export function checkConfig(source: Source, environment: Environment): LoadResul
   );
   const all = finished([...missing, ...without(missing, findings)], filledIn, outside);
   if (all.some(({ severity }) => severity === "error")) return { ok: false, problems: all, texts };
-  const errorAt = (path: Path, message: string): Problem =>
-    finishedOne(problemAt("error", path, message), filledIn, outside);
-  return { ok: true, config: deepFreeze(config), warnings: all, texts, outside, errorAt };
+  return {
+    ok: true,
+    config: deepFreeze(config),
+    warnings: all,
+    texts,
+    outside,
+    problemAt: (severity, path, message) => finishedOne(problemAt(severity, path, message), filledIn, outside),
+  };
 }
 
 /** In the order of the file. */
