@@ -43,8 +43,11 @@ export function checkConnectionListeners(config: Config, error: Report): void {
         ["pools", name, "queue", "priorityHeader"],
         `needs HTTP, but ${from}, which uses this pool, has no requests`,
       );
-    if ((config.pools[name]?.hedging ?? false) !== false)
-      error(["pools", name, "hedging"], `needs HTTP, but ${from}, which uses this pool, has no requests`);
+    for (const policy of ["hedging", "adaptiveConcurrency"] as const)
+      if ((config.pools[name]?.[policy] ?? false) !== false)
+        error(["pools", name, policy], `needs HTTP, but ${from}, which uses this pool, has no requests`);
+    if (config.pools[name]?.sorry !== undefined)
+      error(["pools", name, "sorry"], `needs HTTP, but ${from}, which uses this pool, has no answers`);
     if (config.pools[name]?.sessions !== undefined)
       error(
         ["pools", name, "sessions"],
@@ -52,9 +55,22 @@ export function checkConnectionListeners(config: Config, error: Report): void {
         "to keep an address on one endpoint there, use balance: maglev with key: clientIp",
       );
   }
-  for (const name of datagramPools(config))
-    if (config.pools[name]?.connections.proxyProtocol !== undefined)
-      error(["pools", name, "connections", "proxyProtocol"], "needs connections, but only UDP listeners use this pool");
+  for (const name of datagramPools(config)) {
+    const {
+      connections,
+      limits,
+      fallback,
+      circuitBreaker = false,
+      outlierDetection = false,
+    } = config.pools[name] ?? {};
+    const complain = (...key: string[]): void =>
+      error(["pools", name, ...key], "needs connections, but only UDP listeners use this pool");
+    if (connections?.proxyProtocol !== undefined) complain("connections", "proxyProtocol");
+    if (limits !== undefined) complain("limits");
+    if (fallback !== undefined) complain("fallback");
+    if (circuitBreaker !== false) complain("circuitBreaker");
+    if (outlierDetection !== false) complain("outlierDetection");
+  }
 }
 
 /** The pools that UDP listeners use and no others. */

@@ -2,9 +2,9 @@
 import { ERRORS, type ErrorCode } from "../base/errors.ts";
 import { LISTENER, POOL, ROUTE } from "../observability/metrics-table.ts";
 import type { GateTicket } from "../pools/pool-gate.ts";
+import { endRetry } from "../pools/retry-hold.ts";
 import type { Exchange } from "./exchange.ts";
 import { releaseHead } from "./heads.ts";
-import { endRetry } from "./retries.ts";
 
 export function finish(exchange: Exchange): void {
   if (exchange.finished) return;
@@ -38,5 +38,6 @@ export function leavePool(exchange: Exchange, ticket: GateTicket, failure: Error
   const isSilent =
     attempts === exchange.attemptsElsewhere || (failure !== undefined && ERRORS[failure].source !== "upstream");
   const failed = failure !== undefined || exchange.status >= 500;
-  ticket.giveBack(isSilent ? undefined : failed, firstByteMs < 0 ? nowMs - startedMs : firstByteMs, nowMs);
+  if (!isSilent) ticket.judge(failed, firstByteMs < 0 ? nowMs - startedMs : firstByteMs, nowMs);
+  ticket.giveBack();
 }

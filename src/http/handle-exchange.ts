@@ -4,7 +4,9 @@
  */
 import { ERRORS, type ErrorCode } from "../base/errors.ts";
 import { POOL } from "../observability/metrics-table.ts";
+import { isForFallback } from "../pools/fallback.ts";
 import type { Pool } from "../pools/pool.ts";
+import { endRetry } from "../pools/retry-hold.ts";
 import { waitForEndpoint } from "../pools/wait-for-endpoint.ts";
 import { PRIORITY_RANK } from "../resilience/load-shedding.ts";
 import { AMBIGUOUS } from "../routing/router.ts";
@@ -19,7 +21,7 @@ import { pick } from "./pick.ts";
 import { priorityOf } from "./priority.ts";
 import { keyOf } from "./request-key.ts";
 import { respondToChallenge, respondWithError, respondWithFixed, respondWithRedirect } from "./respond.ts";
-import { bookRetry, endRetry } from "./retries.ts";
+import { bookRetry } from "./retries.ts";
 import { findSession } from "./session.ts";
 import { isShed } from "./shedding.ts";
 import type { Route } from "./snapshot.ts";
@@ -99,12 +101,6 @@ function fallBack(exchange: Exchange, code: ErrorCode): void {
   exchange.sessionInUse?.count();
   exchange.sessionInUse = undefined;
   begin(exchange, exchange.matched as Route, fallback);
-}
-
-/** There was no place for it, or no connection: no endpoint can have seen it. */
-function isForFallback(code: ErrorCode): boolean {
-  const { status, source, retry } = ERRORS[code];
-  return retry === "connect-failure" || (retry === "never" && source === "internal" && status === 503);
 }
 
 /** Past the pool's own circuit and limits, where it has any. */

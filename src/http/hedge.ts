@@ -6,12 +6,13 @@
 import { POOL } from "../observability/metrics-table.ts";
 import type { Pool } from "../pools/pool.ts";
 import type { Hedgeable, PoolHedging } from "../pools/pool-hedging.ts";
+import { endRetry } from "../pools/retry-hold.ts";
 import type { Head } from "../protocols/http1/head.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import { Attempt, type AttemptEnded, type AttemptWatch } from "./attempt.ts";
 import type { Exchange, RunningAttempt } from "./exchange.ts";
 import { giveBackPicked, pickOther } from "./pick.ts";
-import { asksForRetry, bookRetry, endRetry, judgeAnswer } from "./retries.ts";
+import { asksForRetry, bookRetry, judgeAnswer } from "./retries.ts";
 import type { Route } from "./snapshot.ts";
 
 export class Hedge implements AttemptWatch, RunningAttempt, Hedgeable {

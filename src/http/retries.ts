@@ -3,6 +3,7 @@
 import { POOL } from "../observability/metrics-table.ts";
 import type { Pool } from "../pools/pool.ts";
 import type { PoolRetry } from "../pools/pool-retry.ts";
+import { endRetry, holdRetry } from "../pools/retry-hold.ts";
 import type { Head } from "../protocols/http1/head.ts";
 import type { RetryCondition } from "../resilience/retry-policy.ts";
 import type { Exchange } from "./exchange.ts";
@@ -31,30 +32,13 @@ export function bookRetry(exchange: Exchange, condition: RetryCondition, status:
     deadlineMs: exchange.deadlineMs,
   });
   if (verdict !== "retry") return false;
-  const limits = pool.gate?.limits;
-  if (limits?.tryAcquire("retries") === false) return isOverBudget(exchange, pool);
-  exchange.retryLimits = limits;
-  if (!retry.isExempt(condition, tries)) {
-    if (!retry.budget.tryStartRetry()) return isOverBudget(exchange, pool);
-    exchange.budgetHeld = retry.budget;
+  if (!holdRetry(exchange, pool, condition, tries)) {
+    exchange.context.metrics.add(pool.cells + POOL.retriesOverBudget, 1);
+    return false;
   }
   exchange.retryDelayMs = delayMs;
   exchange.context.metrics.add(pool.cells + POOL.retries, 1);
   return true;
-}
-
-function isOverBudget(exchange: Exchange, pool: Pool): false {
-  endRetry(exchange);
-  exchange.context.metrics.add(pool.cells + POOL.retriesOverBudget, 1);
-  return false;
-}
-
-/** The retry that was booked, if one was, is over. */
-export function endRetry(exchange: Exchange): void {
-  exchange.budgetHeld?.retryEnded();
-  exchange.budgetHeld = undefined;
-  exchange.retryLimits?.release("retries");
-  exchange.retryLimits = undefined;
 }
 
 /** Whether an answer is one of those that are tried again, be it possible or not. */

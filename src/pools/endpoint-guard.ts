@@ -31,15 +31,10 @@ export class EndpointGuard {
     return this.breaker !== undefined && this.breaker.opensInMs(nowMs + this.#sharedOffsetMs) > 0;
   }
 
-  /** `latencyMs` is the time to the first byte of the answer. */
+  /** `latencyMs` is the time to the first byte of the answer; where only connections are seen, to the connection. */
   ended(admission: Admission, outcome: Outcome, latencyMs: number, nowMs: number): void {
     this.#results?.record(this.#row, outcome, latencyMs);
     this.breaker?.record(admission, outcome !== "success", latencyMs, nowMs + this.#sharedOffsetMs);
-  }
-
-  /** How a connection to the endpoint came about: all that is known of it where only connections are seen. */
-  noted(outcome: Outcome, latencyMs = 0): void {
-    this.#results?.record(this.#row, outcome, latencyMs);
   }
 
   /** The attempt was not made, or its end says nothing of the endpoint. */

@@ -43,16 +43,19 @@ export class PoolGate {
     return "E_POOL_OVERLOADED";
   }
 
-  /** Called by the ticket alone. `failed` undefined: its end says nothing of the pool. */
-  leave(admission: Admission, failed: boolean | undefined, latencyMs: number, nowMs: number): void {
+  /** Called by the ticket alone, as are the others. */
+  judge(admission: Admission, failed: boolean, latencyMs: number, nowMs: number): void {
+    this.breaker?.record(admission, failed, latencyMs, nowMs + this.#sharedOffsetMs);
+    this.adaptive?.release(latencyMs, nowMs);
+  }
+
+  cancel(admission: Admission): void {
+    this.breaker?.cancel(admission);
+    this.adaptive?.cancel();
+  }
+
+  leave(): void {
     this.limits?.release("active");
-    if (failed === undefined) {
-      this.breaker?.cancel(admission);
-      this.adaptive?.cancel();
-    } else {
-      this.breaker?.record(admission, failed, latencyMs, nowMs + this.#sharedOffsetMs);
-      this.adaptive?.release(latencyMs, nowMs);
-    }
   }
 }
 
@@ -60,13 +63,21 @@ export class PoolGate {
 export class GateTicket {
   readonly #gate: PoolGate;
   readonly #admission: Admission;
+  #judged = false;
 
   constructor(gate: PoolGate, admission: Admission) {
     this.#gate = gate;
     this.#admission = admission;
   }
 
-  giveBack(failed: boolean | undefined, latencyMs: number, nowMs: number): void {
-    this.#gate.leave(this.#admission, failed, latencyMs, nowMs);
+  /** How the pool did. Where this is not said before it is given back, its end says nothing of the pool. Once. */
+  judge(failed: boolean, latencyMs: number, nowMs: number): void {
+    this.#judged = true;
+    this.#gate.judge(this.#admission, failed, latencyMs, nowMs);
+  }
+
+  giveBack(): void {
+    if (!this.#judged) this.#gate.cancel(this.#admission);
+    this.#gate.leave();
   }
 }

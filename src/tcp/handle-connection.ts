@@ -5,9 +5,13 @@
 import { ERRORS, type ErrorCode } from "../base/errors.ts";
 import { hashString } from "../base/hash.ts";
 import { ENDPOINT, LISTENER, POOL, ROUTE } from "../observability/metrics-table.ts";
-import { pickEndpoint } from "../pools/pick-endpoint.ts";
+import type { EndpointGuard } from "../pools/endpoint-guard.ts";
+import { isForFallback } from "../pools/fallback.ts";
+import { pickEndpoint, pickPastOpenCircuits } from "../pools/pick-endpoint.ts";
 import type { Pool } from "../pools/pool.ts";
+import { endRetry, holdRetry } from "../pools/retry-hold.ts";
 import { waitForEndpoint } from "../pools/wait-for-endpoint.ts";
+import { PASSED } from "../resilience/circuit-breaker.ts";
 import { AMBIGUOUS } from "../routing/router.ts";
 import { NEVER } from "../transport/deadlines.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
@@ -19,10 +23,29 @@ export function handleConnection(connection: TcpExchange): void {
   const route = connection.settings.router.match(connection.view);
   if (route === undefined || route === AMBIGUOUS) return refuse(connection, "E_NO_ROUTE");
   connection.matched = route;
-  const pool = route.choose(connection.view);
+  begin(connection, route.choose(connection.view));
+}
+
+/** Past the circuit and the limits of the pool, where it has any. */
+function begin(connection: TcpExchange, pool: Pool): void {
   connection.poolInUse = pool;
   connection.key = keyOf(pool, connection.view.clientIp);
+  const entered = pool.gate?.enter(connection.context.clock.now());
+  if (typeof entered === "string") return fallBack(connection, entered);
+  connection.ticket = entered;
   attempt(connection, pool);
+}
+
+/** The pool cannot take it: another one may, where that is set. No endpoint has seen anything of it. */
+function fallBack(connection: TcpExchange, code: ErrorCode): void {
+  const pool = connection.poolInUse as Pool;
+  const { fallback } = pool;
+  if (fallback === undefined || !isForFallback(code)) return refuse(connection, code);
+  leavePool(connection, code);
+  connection.context.metrics.add(pool.cells + POOL.fellBack, 1);
+  connection.attemptsElsewhere = connection.attempts;
+  connection.tried = undefined;
+  begin(connection, fallback);
 }
 
 function keyOf(pool: Pool, clientIp: string): number {
@@ -36,6 +59,9 @@ function attempt(connection: TcpExchange, pool: Pool): void {
   if (endpoint !== undefined) return connect(connection, endpoint);
   connection.stopWaiting = waitForEndpoint(pool, {
     deadlineMs: NEVER,
+    get nowMs() {
+      return connection.context.clock.now();
+    },
     pick: () => pick(connection, pool),
     begin(free) {
       connection.stopWaiting = undefined;
@@ -43,14 +69,18 @@ function attempt(connection: TcpExchange, pool: Pool): void {
     },
     refuse(code) {
       connection.stopWaiting = undefined;
-      refuse(connection, code);
+      fallBack(connection, code);
     },
   });
   if (connection.stopWaiting !== undefined) connection.context.metrics.add(pool.cells + POOL.queued, 1);
 }
 
 function pick(connection: TcpExchange, pool: Pool): Endpoint | undefined {
-  return pickEndpoint(pool.view, connection.key, connection.tried);
+  const { view } = pool;
+  if (!view.hasCircuits) return pickEndpoint(view, connection.key, connection.tried);
+  const picked = pickPastOpenCircuits(view, connection.key, connection.tried, connection.context.clock.now());
+  connection.admission = picked?.admission ?? PASSED;
+  return picked?.endpoint;
 }
 
 function connect(connection: TcpExchange, endpoint: Endpoint): void {
@@ -64,6 +94,16 @@ function connect(connection: TcpExchange, endpoint: Endpoint): void {
   upstream.dial();
 }
 
+/** The endpoint is there: all that circuits and budgets want to know of it is known. */
+export function connected(connection: TcpExchange, { endpoint }: TcpUpstream): void {
+  const nowMs = connection.context.clock.now();
+  connection.connectMs = nowMs - connection.connectStartedMs;
+  const { admission, connectMs, poolInUse, ticket } = connection;
+  poolInUse?.view.guards?.get(endpoint)?.ended(admission, "success", connectMs, nowMs);
+  ticket?.judge(false, connectMs, nowMs);
+  endRetry(connection);
+}
+
 /** The endpoint could not be reached: nothing is lost, another may be tried. */
 export function connectFailed(connection: TcpExchange, upstream: TcpUpstream, code: ErrorCode): void {
   const pool = connection.poolInUse as Pool;
@@ -73,12 +113,19 @@ export function connectFailed(connection: TcpExchange, upstream: TcpUpstream, co
   metrics.add(endpoint.cells + ENDPOINT.failures, 1);
   giveBack(connection, upstream, true);
   connection.tried = connection.tried === undefined ? [endpoint] : [...connection.tried, endpoint];
-  const other = connection.attempts <= pool.retry.attempts ? pick(connection, pool) : undefined;
-  if (other === undefined) refuse(connection, code);
-  else {
-    metrics.add(pool.cells + POOL.retries, 1);
-    connect(connection, other);
-  }
+  const other = mayTryAgain(connection, pool) ? pick(connection, pool) : undefined;
+  if (other === undefined) return fallBack(connection, code);
+  metrics.add(pool.cells + POOL.retries, 1);
+  connect(connection, other);
+}
+
+function mayTryAgain(connection: TcpExchange, pool: Pool): boolean {
+  endRetry(connection);
+  const tries = connection.attempts - connection.attemptsElsewhere;
+  if (tries > pool.retry.attempts) return false;
+  if (holdRetry(connection, pool, "connect-failure", tries)) return true;
+  connection.context.metrics.add(pool.cells + POOL.retriesOverBudget, 1);
+  return false;
 }
 
 /** Gives the endpoint's place back, once for each that was picked. */
@@ -91,9 +138,31 @@ function giveBack(connection: TcpExchange, { endpoint }: TcpUpstream, failed: bo
     observer.onRelease?.(endpoint, connection.connectMs < 0 ? waitedMs : connection.connectMs, failed);
   }
   // A connection that was made has said so when it was.
-  if (failed && connection.connectMs < 0) pool.view.guards?.get(endpoint)?.noted("connect-failure");
+  if (connection.connectMs < 0) tellGuard(connection, pool.view.guards?.get(endpoint), failed);
   endpoint.release();
   if (pool.queue.length > 0) pool.queue.wake();
+}
+
+function tellGuard(
+  { admission, context, connectStartedMs }: TcpExchange,
+  guard: EndpointGuard | undefined,
+  failed: boolean,
+): void {
+  const nowMs = context.clock.now();
+  if (failed) guard?.ended(admission, "connect-failure", nowMs - connectStartedMs, nowMs);
+  else guard?.cancelled(admission);
+}
+
+/** Gives back what the connection holds of its pool. Where no endpoint could be reached, that is the pool's failure. */
+function leavePool(connection: TcpExchange, failure: ErrorCode | undefined): void {
+  endRetry(connection);
+  const { ticket, attempts, attemptsElsewhere, connectMs, startedMs } = connection;
+  if (ticket === undefined) return;
+  connection.ticket = undefined;
+  const nowMs = connection.context.clock.now();
+  const isFailure = failure !== undefined && ERRORS[failure].source === "upstream";
+  if (isFailure && connectMs < 0 && attempts > attemptsElsewhere) ticket.judge(true, nowMs - startedMs, nowMs);
+  ticket.giveBack();
 }
 
 /** Ends a connection that cannot be served; a reset, so that the client does not take it for the endpoint's own end. */
@@ -116,6 +185,7 @@ export function finish(connection: TcpExchange): void {
     upstream.abandon(failure === undefined);
     giveBack(connection, upstream, failure !== undefined && ERRORS[failure].source === "upstream");
   }
+  leavePool(connection, failure);
   connection.totalMs = context.clock.now() - connection.startedMs;
   metrics.add(settings.cells + LISTENER.requests, 1);
   if (matched !== undefined) {

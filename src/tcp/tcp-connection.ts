@@ -2,6 +2,10 @@
 import type { ErrorCode } from "../base/errors.ts";
 import { ENDPOINT, LISTENER } from "../observability/metrics-table.ts";
 import type { Pool } from "../pools/pool.ts";
+import type { GateTicket } from "../pools/pool-gate.ts";
+import { type Admission, PASSED } from "../resilience/circuit-breaker.ts";
+import type { ConcurrencyLimits } from "../resilience/concurrency-limits.ts";
+import type { RetryBudget } from "../resilience/retry-budget.ts";
 import type { RequestView } from "../routing/request-view.ts";
 import { Connection } from "../transport/connection.ts";
 import { NEVER } from "../transport/deadlines.ts";
@@ -9,7 +13,7 @@ import type { Origin, TlsView } from "../transport/origin.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import { proxyHeader } from "../upstreams/proxy-header.ts";
 import type { TcpContext } from "./context.ts";
-import { connectFailed, finish, handleConnection, refuse } from "./handle-connection.ts";
+import { connected, connectFailed, finish, handleConnection, refuse } from "./handle-connection.ts";
 import { HelloReader } from "./hello-reader.ts";
 import type { TcpRoute, TcpSnapshot } from "./snapshot.ts";
 import type { TcpExchange } from "./tcp-exchange.ts";
@@ -38,6 +42,11 @@ export class TcpConnection extends Connection implements TcpExchange {
   // What becomes of it, kept by handle-connection.ts.
   matched: TcpRoute | undefined;
   poolInUse: Pool | undefined;
+  ticket: GateTicket | undefined;
+  budgetHeld: RetryBudget | undefined;
+  retryLimits: ConcurrencyLimits | undefined;
+  admission: Admission = PASSED;
+  attemptsElsewhere = 0;
   key = 0;
   tried: readonly Endpoint[] | undefined;
   upstream: TcpUpstream | undefined;
@@ -132,8 +141,7 @@ export class TcpConnection extends Connection implements TcpExchange {
   onConnected(): void {
     const upstream = this.upstream as TcpUpstream;
     this.#state = "relaying";
-    this.connectMs = this.context.clock.now() - this.connectStartedMs;
-    this.poolInUse?.view.guards?.get(upstream.endpoint)?.noted("success", this.connectMs);
+    connected(this, upstream);
     const { proxyProtocol } = upstream.endpoint.connections;
     if (proxyProtocol !== undefined) {
       const header = proxyHeader(

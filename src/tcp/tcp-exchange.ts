@@ -2,19 +2,24 @@
 import type { ErrorCode } from "../base/errors.ts";
 import type { AccessRecord } from "../observability/access-format.ts";
 import type { Pool } from "../pools/pool.ts";
+import type { GateTicket } from "../pools/pool-gate.ts";
+import type { RetryHolder } from "../pools/retry-hold.ts";
+import type { Admission } from "../resilience/circuit-breaker.ts";
 import type { RequestView } from "../routing/request-view.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { TcpContext } from "./context.ts";
 import type { TcpRoute, TcpSnapshot } from "./snapshot.ts";
 import type { TcpUpstream, UpstreamOwner } from "./upstream.ts";
 
-export interface TcpExchange extends UpstreamOwner, AccessRecord {
+export interface TcpExchange extends UpstreamOwner, AccessRecord, RetryHolder {
   readonly context: TcpContext;
   readonly settings: TcpSnapshot;
   readonly startedMs: number;
   readonly view: RequestView;
   matched: TcpRoute | undefined;
   poolInUse: Pool | undefined;
+  /** What it holds of its pool. */
+  ticket: GateTicket | undefined;
   /** What the pool's algorithm hashes. */
   key: number;
   tried: readonly Endpoint[] | undefined;
@@ -24,6 +29,10 @@ export interface TcpExchange extends UpstreamOwner, AccessRecord {
   failure: ErrorCode | undefined;
   finished: boolean;
   attempts: number;
+  /** Of these, the ones in pools that it has been in before. */
+  attemptsElsewhere: number;
+  /** How the circuit of the endpoint that was picked last let it pass. */
+  admission: Admission;
   endpoint: string;
   connectStartedMs: number;
   connectMs: number;

@@ -9,14 +9,15 @@ export interface TcpEndpoint {
   stop(): Promise<void>;
 }
 
-export async function tcpEndpoint(serve: (socket: Socket) => void): Promise<TcpEndpoint> {
+/** On a free port, unless one is named. */
+export async function tcpEndpoint(serve: (socket: Socket) => void, wanted = 0): Promise<TcpEndpoint> {
   const sockets: Socket[] = [];
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.push(socket);
     socket.on("error", () => {});
     serve(socket);
   });
-  await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => void server.listen(wanted, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   return {
     port,
