@@ -34,27 +34,7 @@ export function checkConnectionListeners(config: Config, error: Report): void {
     for (const pool of [route.pool, ...(route.split?.pools.map((part) => part.pool) ?? [])])
       if (pool !== undefined) pools.set(pool, `listeners.${first}`);
   }
-  for (const [name, from] of pools) {
-    const key = config.pools[name]?.key;
-    if (key !== undefined && keyNeedsHttp(key))
-      error(["pools", name, "key"], `needs HTTP, but ${from}, which uses this pool, has no requests`, KEY_HINT);
-    if (config.pools[name]?.queue.priorityHeader !== undefined)
-      error(
-        ["pools", name, "queue", "priorityHeader"],
-        `needs HTTP, but ${from}, which uses this pool, has no requests`,
-      );
-    for (const policy of ["hedging", "adaptiveConcurrency"] as const)
-      if ((config.pools[name]?.[policy] ?? false) !== false)
-        error(["pools", name, policy], `needs HTTP, but ${from}, which uses this pool, has no requests`);
-    if (config.pools[name]?.sorry !== undefined)
-      error(["pools", name, "sorry"], `needs HTTP, but ${from}, which uses this pool, has no answers`);
-    if (config.pools[name]?.sessions !== undefined)
-      error(
-        ["pools", name, "sessions"],
-        `needs HTTP, but ${from}, which uses this pool, has no requests`,
-        "to keep an address on one endpoint there, use balance: maglev with key: clientIp",
-      );
-  }
+  for (const [name, from] of pools) checkPool(config, name, from, error);
   for (const name of datagramPools(config)) {
     const {
       connections,
@@ -71,6 +51,27 @@ export function checkConnectionListeners(config: Config, error: Report): void {
     if (circuitBreaker !== false) complain("circuitBreaker");
     if (outlierDetection !== false) complain("outlierDetection");
   }
+}
+
+/** What a pool cannot have whose users, `from` among them, are not requests. */
+function checkPool({ pools }: Config, name: string, from: string, error: Report): void {
+  const pool = pools[name];
+  if (pool === undefined) return;
+  const { key, queue, hedging, adaptiveConcurrency, sessions, sorry, retry, connections } = pool;
+  const needsHttp = (path: Path, hint?: string): void =>
+    error(["pools", name, ...path], `needs HTTP, but ${from}, which uses this pool, has no requests`, hint);
+  if (key !== undefined && keyNeedsHttp(key)) needsHttp(["key"], KEY_HINT);
+  if (queue.priorityHeader !== undefined) needsHttp(["queue", "priorityHeader"]);
+  if (hedging !== false) needsHttp(["hedging"]);
+  if (adaptiveConcurrency !== false) needsHttp(["adaptiveConcurrency"]);
+  if (sorry !== undefined) needsHttp(["sorry"]);
+  if (sessions !== undefined)
+    needsHttp(["sessions"], "to keep an address on one endpoint there, use balance: maglev with key: clientIp");
+  if (retry.backoff.base > 0) needsHttp(["retry", "backoff"]);
+  if (retry.perTryTimeout > 0)
+    needsHttp(["retry", "perTryTimeout"], "for the time to connect there is connections.connectTimeout");
+  if (connections.protocol === "http2")
+    needsHttp(["connections", "protocol"], "leave it out: bytes are passed on as they are");
 }
 
 /** The pools that UDP listeners use and no others. */
