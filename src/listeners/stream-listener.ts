@@ -74,7 +74,7 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
   protected abstract reject(socket: Socket<Connection>): void;
 
   get openConnections(): number {
-    return this.#open.size;
+    return this.#open.size + this.#arrivals.open;
   }
 
   /** Serves from now on, with these settings. */
@@ -109,6 +109,7 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
 
   /** Asks all connections to come to an end; goes on accepting. */
   drain(): void {
+    this.#arrivals.drain();
     for (const connection of [...this.#open.keys()]) this.drainConnection(connection);
   }
 
