@@ -2,6 +2,7 @@
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { DataPath } from "../../src/app/data-path.ts";
 import { FakeClock } from "../../src/base/fake-clock.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { LISTENER } from "../../src/observability/metrics-table.ts";
@@ -67,13 +68,23 @@ else {
       for (const answer of answers) expect(bodyOf(await answer)).toBe("secure");
     });
 
-    test("leaves who waits to whoever else has the socket when it never serves", async () => {
+    test.each([
+      ["never serves", (dataPath: DataPath) => dataPath.abort()],
+      [
+        "is handed over before it does",
+        (dataPath: DataPath) => {
+          dataPath.drain(true);
+          dataPath.commit();
+        },
+      ],
+    ])("leaves who waits to whoever else has the socket when it %s", async (_when, end) => {
       const descriptor = openListeningSocket("127.0.0.1", 0);
       const copy = duplicateDescriptor(descriptor);
       const { dataPath } = prepareSecure(descriptor);
       const client = await tcpClient(portOf(copy));
       await Bun.sleep(100);
-      dataPath.abort();
+      end(dataPath);
+      await Bun.sleep(100);
       const accepted = new Promise<string>((resolve) => {
         const socket = { open: () => resolve("accepted"), data: () => {} };
         const other = Bun.listen({ fd: copy, socket } as never);
