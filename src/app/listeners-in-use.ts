@@ -29,6 +29,7 @@ export class ListenersInUse {
   #listeners = new Map<string, RunningListener>();
   /** Removed by a reload; their connections are still open. */
   #leaving = new Set<RunningListener>();
+  #handedOver = false;
   #datagrams: DatagramEngine | undefined;
 
   constructor(options: DataPathOptions, context: HttpContext & ListenerContext) {
@@ -71,6 +72,8 @@ export class ListenersInUse {
       this.#leave(listener, drainMs);
     }
     this.#endReplaced();
+    // What was being prepared meanwhile.
+    if (this.#handedOver) this.drain(true);
   }
 
   challengesChanged(): void {
@@ -80,6 +83,7 @@ export class ListenersInUse {
 
   /** `handedOver`: another process takes whoever comes now. */
   drain(handedOver: boolean): void {
+    this.#handedOver ||= handedOver;
     for (const listener of this.#listeners.values()) {
       if (handedOver) listener.stop();
       listener.drain();

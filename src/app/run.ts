@@ -16,7 +16,7 @@ import { metricsText, poolsWithoutEndpoint } from "./exposition.ts";
 import { PidFile } from "./pid-file.ts";
 import { ServiceManager } from "./service-manager.ts";
 import { Supervisor, workerCount } from "./supervisor.ts";
-import { handOver, inheritedSockets, predecessor } from "./takeover.ts";
+import { type HandingOver, handOver, inheritedSockets, predecessor } from "./takeover.ts";
 import { VERSION } from "./version.ts";
 
 export interface RunOptions {
@@ -87,6 +87,10 @@ class Evenkeel implements Running {
   #outside: ReadonlyMap<string, string>;
   #stopping = false;
   #ready = false;
+  /** While a new process starts that is to take over. */
+  #handingOver: HandingOver | undefined;
+  /** A reload was asked for meanwhile: the new process may have read the file before. */
+  #outdated = false;
   /** While a stop waits for a balancer in front: goes on at once. */
   #endDelay: (() => void) | undefined;
 
@@ -156,6 +160,7 @@ class Evenkeel implements Running {
 
   /** Loads the configuration anew. False when it was refused: then everything goes on as before. */
   reload(): Promise<boolean> {
+    this.#outdated = true;
     const next = this.#reloading.then(() => this.#reload());
     this.#reloading = next.catch(() => {});
     return next;
@@ -226,6 +231,7 @@ class Evenkeel implements Running {
     const handedOver = how === "handed over";
     this.#stopping = true;
     this.#ready = false;
+    this.#handingOver?.cancel();
     this.#log.info(again ? "stopping at once" : "stopping", {
       signal: why,
       connections: this.#supervisor.openConnections,
@@ -257,18 +263,23 @@ class Evenkeel implements Running {
 
   /** Starts the program anew, as it is on disk now, gives it the listening sockets, and stops once it serves. */
   async #handOver(): Promise<void> {
-    if (this.#stopping) return;
+    if (this.#stopping || this.#handingOver !== undefined) return;
     this.#log.info("handing over to a new process");
-    const { problem, pid } = await handOver({
+    this.#outdated = false;
+    this.#handingOver = handOver({
       command: [...this.#options.command, ...this.#options.argv],
       sockets: this.#supervisor.sockets,
       environment: this.#options.environment,
       timers: systemTimers,
     });
+    const { problem, pid } = await this.#handingOver.outcome;
+    this.#handingOver = undefined;
+    if (this.#stopping) return;
     if (problem !== "") {
       this.#log.error("handing over failed, this process goes on serving", { reason: problem });
       return;
     }
+    if (this.#outdated) process.kill(pid, "SIGHUP");
     this.#serviceManager.replacedBy(pid);
     this.#admin.stop(true);
     await this.#stop("SIGUSR2", "handed over");

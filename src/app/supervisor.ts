@@ -43,6 +43,8 @@ export class Supervisor {
   readonly #sockets: ListeningSockets;
   readonly watches: PoolWatches;
   readonly #fleet: WorkerFleet;
+  /** Another process takes whoever comes now. */
+  #handedOver = false;
   #update: WorkerUpdate | undefined;
   #applying: Promise<unknown> = Promise.resolve();
 
@@ -153,6 +155,7 @@ export class Supervisor {
   /** Finishes what is under way, at most for `drainMs`, then ends all workers. `handedOver`: see DataPath.drain. */
   async stop(drainMs: number, handedOver: boolean): Promise<void> {
     this.draining = true;
+    this.#handedOver = handedOver;
     this.certificates.stopOrdering();
     const until = this.#options.clock.now() + drainMs;
     await Promise.race([Promise.all(this.links.map((link) => link.drain(handedOver))), this.#pause(drainMs)]);
@@ -241,12 +244,14 @@ export class Supervisor {
 
   async #putInPlace(worker: number): Promise<void> {
     const update = this.#update;
-    if (update === undefined) return;
-    const ready = (link: WorkerLink): Promise<void> => link.setChallenges(this.#challenges.open);
+    // There would be nothing to do for it.
+    if (update === undefined || this.#handedOver) return;
+    const ready = async (link: WorkerLink): Promise<void> => {
+      await link.setChallenges(this.#challenges.open);
+      if (this.draining) await link.drain(this.#handedOver);
+    };
     const link = await this.#fleet.replace(worker, update, this.#sockets.of(worker), ready);
-    if (link === undefined) return;
-    this.#sendNewerEndpoints(update);
-    if (this.draining) await link.drain(false);
+    if (link !== undefined) this.#sendNewerEndpoints(update);
   }
 
   #rowsOf(kind: "listener" | "route" | "pool"): Rows {

@@ -25,9 +25,17 @@ export interface HandedOver {
   readonly pid: number;
 }
 
-/** Starts the new process; resolves once it serves or will not. */
-export function handOver({ command, sockets, environment, timers }: HandOverOptions): Promise<HandedOver> {
-  return new Promise((resolve) => {
+export interface HandingOver {
+  /** Resolves once the new process serves or will not. */
+  readonly outcome: Promise<HandedOver>;
+  /** Ends the new process: nobody is to take over any more. */
+  cancel(): void;
+}
+
+/** Starts the new process. */
+export function handOver({ command, sockets, environment, timers }: HandOverOptions): HandingOver {
+  let cancel = (): void => {};
+  const outcome = new Promise<HandedOver>((resolve) => {
     const [near, far] = openDescriptorChannel();
     const addresses = Object.entries(sockets);
     const counts = addresses.map(([address, descriptors]) => ({ address, count: descriptors.length }));
@@ -56,8 +64,13 @@ export function handOver({ command, sockets, environment, timers }: HandOverOpti
       child.kill("SIGKILL");
       settle("it did not serve in time");
     });
+    cancel = () => {
+      child.kill("SIGKILL");
+      settle("this process was told to stop");
+    };
     child.unref();
   });
+  return { outcome, cancel };
 }
 
 /** The process that has started this one to take its place; undefined when nobody has. */

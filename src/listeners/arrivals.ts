@@ -61,6 +61,8 @@ type Beginning = PrefaceConnection | PeekConnection | HandshakeConnection;
 const MAX_BEGINNING = 8_192;
 /** Of these, connections that are being looked at. Beyond, an authority that comes to look is not recognized. */
 const MAX_PEEKING = 1_024;
+/** When the listener is stopping: who has not shown by then who they are will hardly do so. */
+const DRAIN_MS = 2_000;
 const BOTH_VERSIONS = { v1: true, v2: true };
 
 export class Arrivals implements PrefaceOwner, PeekOwner, HandshakeOwner {
@@ -76,6 +78,12 @@ export class Arrivals implements PrefaceOwner, PeekOwner, HandshakeOwner {
   /** Connections that are still showing who they are. */
   get open(): number {
     return this.#beginning.size;
+  }
+
+  /** The listener is stopping: they are served still, if they make haste. */
+  drain(): void {
+    const untilMs = this.#context.clock.now() + DRAIN_MS;
+    for (const beginning of this.#beginning) beginning.deadlineMs = Math.min(beginning.deadlineMs, untilMs);
   }
 
   abort(): void {
@@ -143,6 +151,7 @@ export class Arrivals implements PrefaceOwner, PeekOwner, HandshakeOwner {
       return false;
     }
     this.#beginning.add(connection);
+    this.#context.metrics.add(this.#owner.settings.cells + LISTENER.open, 1);
     socket.data = connection;
     connection.attach(socket);
     this.#context.sweep.add(connection);
@@ -154,7 +163,8 @@ export class Arrivals implements PrefaceOwner, PeekOwner, HandshakeOwner {
   }
 
   #forget(connection: Beginning): void {
-    this.#beginning.delete(connection);
+    if (!this.#beginning.delete(connection)) return;
+    this.#context.metrics.add(this.#owner.settings.cells + LISTENER.open, -1);
     this.#context.sweep.remove(connection);
   }
 

@@ -34,14 +34,16 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
   readonly #arrivals: Arrivals;
   /** Kept beside the one that accepts, so that accepting can begin anew with other certificates. */
   readonly #descriptor: number;
-  #server: TCPSocketListener<Connection>;
-  #acceptsTls: boolean;
+  /** Undefined until it serves. */
+  #server: TCPSocketListener<Connection> | undefined;
+  #acceptsTls = false;
   #stopped = false;
   #limits: ConnectionLimits;
-  /** False between prepare and commit: what is accepted meanwhile waits unread. */
-  #serving = false;
 
-  /** Accepts on a listening socket that the supervisor has opened. */
+  /**
+   * For a listening socket that the supervisor has opened. Who comes before `serve` waits in the socket's queue: what has
+   * been prepared may never serve, and in TLS what a client sends with its last word of the handshake cannot be left unread.
+   */
   constructor(
     descriptor: number,
     settings: Snapshot,
@@ -56,12 +58,10 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
     this.#listenerKey = counterKey(`listener ${settings.name}`);
     this.#descriptor = descriptor;
     this.#arrivals = new Arrivals(this, context);
-    this.#acceptsTls = this.#arrivals.acceptsTls;
-    this.#server = this.#arrivals.listen(descriptor);
   }
 
   protected abstract create(origin: Origin): Accepted;
-  /** The connection has its socket, and the listener serves. */
+  /** The connection has its socket. */
   protected abstract begin(connection: Accepted): void;
   /** Nothing new is to begin on this connection. */
   protected abstract drainConnection(connection: Accepted): void;
@@ -74,7 +74,7 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
   protected abstract reject(socket: Socket<Connection>): void;
 
   get openConnections(): number {
-    return this.#open.size;
+    return this.#open.size + this.#arrivals.open;
   }
 
   /** Serves from now on, with these settings. */
@@ -82,13 +82,8 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
     const listensOn = listensAlike(this.settings.tls, settings.tls);
     this.settings = settings;
     this.#limits = limits;
-    this.#listenAnew(listensOn);
-    if (this.#serving) return;
-    this.#serving = true;
-    for (const connection of [...this.#open.keys()]) {
-      connection.resume();
-      this.begin(connection);
-    }
+    if (this.#server !== undefined) return this.#listenAnew(listensOn);
+    if (!this.#stopped) this.#listen();
   }
 
   /** Challenges have been opened or closed: while some are open, connections are looked at before TLS begins. */
@@ -99,16 +94,22 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
   /** Accepts in another way from now on, if that is needed. */
   #listenAnew(sameTls: boolean): void {
     const { acceptsTls } = this.#arrivals;
-    if (this.#stopped || (acceptsTls === this.#acceptsTls && (sameTls || !acceptsTls))) return;
-    this.#acceptsTls = acceptsTls;
-    // The new one first: connections that wait are then accepted by the one or the other.
     const before = this.#server;
-    this.#server = this.#arrivals.listen(this.#descriptor);
+    if (this.#stopped || before === undefined) return;
+    if (acceptsTls === this.#acceptsTls && (sameTls || !acceptsTls)) return;
+    // The new one first: connections that wait are then accepted by the one or the other.
+    this.#listen();
     before.stop(false);
+  }
+
+  #listen(): void {
+    this.#acceptsTls = this.#arrivals.acceptsTls;
+    this.#server = this.#arrivals.listen(this.#descriptor);
   }
 
   /** Asks all connections to come to an end; goes on accepting. */
   drain(): void {
+    this.#arrivals.drain();
     for (const connection of [...this.#open.keys()]) this.drainConnection(connection);
   }
 
@@ -116,7 +117,7 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
-    this.#server.stop(false);
+    this.#server?.stop(false);
     closeDescriptor(this.#descriptor);
   }
 
@@ -168,8 +169,7 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
     this.#context.sweep.add(connection);
     this.#context.metrics.add(this.settings.cells + LISTENER.connections, 1);
     this.#context.metrics.add(this.settings.cells + LISTENER.open, 1);
-    if (this.#serving) this.begin(connection);
-    else connection.pause();
+    this.begin(connection);
     return connection;
   }
 

@@ -2,9 +2,11 @@
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { DataPath } from "../../src/app/data-path.ts";
 import { FakeClock } from "../../src/base/fake-clock.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { LISTENER } from "../../src/observability/metrics-table.ts";
+import { duplicateDescriptor, openListeningSocket, portOf } from "../../src/transport/listening-socket.ts";
 import { type Balancer, startBalancer } from "../support/balancer.ts";
 import { createAuthority, hasOpenssl } from "../support/openssl.ts";
 import { sendRaw } from "../support/raw-client.ts";
@@ -44,6 +46,54 @@ else {
   }
 
   const count = ({ tables }: Balancer, field: number): number => tables.metrics.read("listener", 0, field);
+
+  describe("a listener that was prepared and does not serve yet", () => {
+    const prepareSecure = (descriptor: number): Balancer => {
+      const web = { address: "127.0.0.1:0" };
+      const started = serve({ listeners: { web }, routes: [] });
+      const { listeners, ...rest } = configOf();
+      const secure = { ...listeners["web"], address: `127.0.0.1:${portOf(descriptor)}` };
+      started.prepare({ listeners: { web, secure }, ...rest } as ConfigInput, { secure: descriptor });
+      return started;
+    };
+
+    // The first request comes along with the end of the handshake.
+    test("answers nobody before, and with all that is new then", async () => {
+      const descriptor = openListeningSocket("127.0.0.1", 0);
+      const port = portOf(descriptor);
+      const { dataPath } = prepareSecure(descriptor);
+      const answers = Array.from({ length: 4 }, () => ask(port));
+      expect(await Promise.race([...answers, Bun.sleep(300).then(() => "nothing")])).toBe("nothing");
+      dataPath.commit();
+      for (const answer of answers) expect(bodyOf(await answer)).toBe("secure");
+    });
+
+    test.each([
+      ["never serves", (dataPath: DataPath) => dataPath.abort()],
+      [
+        "is handed over before it does",
+        (dataPath: DataPath) => {
+          dataPath.drain(true);
+          dataPath.commit();
+        },
+      ],
+    ])("leaves who waits to whoever else has the socket when it %s", async (_when, end) => {
+      const descriptor = openListeningSocket("127.0.0.1", 0);
+      const copy = duplicateDescriptor(descriptor);
+      const { dataPath } = prepareSecure(descriptor);
+      const client = await tcpClient(portOf(copy));
+      await Bun.sleep(100);
+      end(dataPath);
+      await Bun.sleep(100);
+      const accepted = new Promise<string>((resolve) => {
+        const socket = { open: () => resolve("accepted"), data: () => {} };
+        const other = Bun.listen({ fd: copy, socket } as never);
+        stops.push(() => other.stop(true));
+      });
+      expect(await accepted).toBe("accepted");
+      client.socket.destroy();
+    });
+  });
 
   describe("certificates", () => {
     test("by the name that is asked for; others and none get the first", async () => {

@@ -26,8 +26,8 @@ export interface Balancer {
   /** Sum of a field over the rows of all listeners. */
   requests(): number;
   reload(input: ConfigInput): void;
-  /** The first half of a reload; `dataPath.commit` is the second. */
-  prepare(input: ConfigInput): void;
+  /** The first half of a reload, with the sockets of listeners that it adds; `dataPath.commit` is the second. */
+  prepare(input: ConfigInput, descriptors?: Readonly<Record<string, number>>): void;
   stop(): Promise<void>;
 }
 
@@ -69,7 +69,7 @@ export function startBalancer(input: ConfigInput, options: BalancerOptions = {})
   const host = address.startsWith(":") ? "::" : "127.0.0.1";
   const descriptor = protocol === "udp" ? openDatagramSocket(host, 0) : openListeningSocket("127.0.0.1", 0);
   let generation = 0;
-  const prepare = (config: Config, descriptors: Record<string, number>): void =>
+  const prepare = (config: Config, descriptors: Readonly<Record<string, number>>): void =>
     dataPath.prepare(updateOf(config, ++generation, rows, tables, store.load(config)), descriptors);
   prepare(first, { [name]: descriptor });
   dataPath.commit();
@@ -89,7 +89,7 @@ export function startBalancer(input: ConfigInput, options: BalancerOptions = {})
       prepare(configSchema.parse({ accessLog: false, ...next }), {});
       dataPath.commit();
     },
-    prepare: (next) => prepare(configSchema.parse({ accessLog: false, ...next }), {}),
+    prepare: (next, descriptors = {}) => prepare(configSchema.parse({ accessLog: false, ...next }), descriptors),
     stop: () => {
       store.close();
       return dataPath.close();

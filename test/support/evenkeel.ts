@@ -2,11 +2,23 @@
 import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ConfigInput } from "../../src/config/schema.ts";
-import { childrenOf, eventually, freePort, openDescriptors, RunningProgram, temporaryFolder } from "./process.ts";
+import {
+  argumentsOf,
+  childrenOf,
+  eventually,
+  freePort,
+  openDescriptors,
+  RunningProgram,
+  temporaryFolder,
+} from "./process.ts";
 
 const MAIN = join(import.meta.dir, "..", "..", "src", "cli", "main.ts");
 const RELOADED = "INFO  reloaded";
 const REFUSED = "reload refused";
+const LET_GO = "stopping  signal=SIGUSR2";
+const NOT_HANDED_OVER = "handing over failed";
+/** A new process that does not come up is given up after half a minute. */
+const UPGRADE_MS = 40_000;
 
 /** Runs a command of the program to its end. */
 export async function runCommand(...args: readonly string[]): Promise<RunningProgram & { readonly code: unknown }> {
@@ -28,6 +40,8 @@ export async function startEvenkeel(config: ConfigInput): Promise<Evenkeel> {
 }
 
 export class Evenkeel extends RunningProgram {
+  /** The supervisor that serves: after an upgrade another process than the one that was started. */
+  supervisor: number;
   readonly folder: string;
   readonly adminPort: number;
   readonly #file: string;
@@ -36,6 +50,7 @@ export class Evenkeel extends RunningProgram {
     const file = join(folder, "evenkeel.json");
     writeConfig(file, adminPort, config);
     super([process.execPath, MAIN, "run", "-c", file]);
+    this.supervisor = this.pid;
     this.folder = folder;
     this.adminPort = adminPort;
     this.#file = file;
@@ -81,14 +96,38 @@ export class Evenkeel extends RunningProgram {
     return this.count(RELOADED) > good;
   }
 
+  /** To the supervisor that serves. */
+  override signal(name: NodeJS.Signals): void {
+    process.kill(this.supervisor, name);
+  }
+
+  /**
+   * Sends SIGUSR2 and waits for the outcome: whether a new process serves, and alone. The one before goes on until it has
+   * drained. `meanwhile` is called once the signal is sent.
+   */
+  async upgrade(meanwhile: () => Promise<void> = async () => {}): Promise<boolean> {
+    const [good, bad] = [this.count(LET_GO), this.count(NOT_HANDED_OVER)];
+    this.signal("SIGUSR2");
+    await meanwhile();
+    await eventually(
+      () => this.count(LET_GO) > good || this.count(NOT_HANDED_OVER) > bad,
+      () => `an upgrade of ${this.describe()}`,
+      UPGRADE_MS,
+    );
+    if (this.count(LET_GO) === good) return false;
+    this.supervisor = Number(/.*INFO {2}serving .*?pid=(\d+)/s.exec(this.stderr)?.[1]);
+    return true;
+  }
+
   /** Process ids of the workers; empty with `workers: 0`. */
   workers(): number[] {
-    return childrenOf(this.pid);
+    // In an upgrade the new supervisor is a child, too.
+    return childrenOf(this.supervisor).filter((pid) => argumentsOf(pid).includes("worker"));
   }
 
   /** Open descriptors of the supervisor and all workers. */
   descriptors(): number {
-    return [this.pid, ...this.workers()].reduce((sum, pid) => sum + openDescriptors(pid), 0);
+    return [this.supervisor, ...this.workers()].reduce((sum, pid) => sum + openDescriptors(pid), 0);
   }
 
   async metrics(): Promise<Metrics> {

@@ -28,21 +28,28 @@ interface Waiting {
 
 type ClientSocket = Bun.Socket<HttpConnection>;
 
+const HOST = "127.0.0.1";
+/** Whether HTTP is spoken as it is, or in TLS: then the certificate must be for HOST, whoever has issued it. */
+export type Security = "plain" | "tls";
+const ANY_ISSUER = { rejectUnauthorized: false };
+
 export class HttpConnection {
   isOpen = false;
   readonly #port: number;
+  readonly #security: Security;
   #socket: ClientSocket | undefined;
   #unsent: Buffer | undefined;
   #received: Buffer = Buffer.alloc(0);
   #waiting: Waiting | undefined;
 
-  private constructor(port: number) {
+  private constructor(port: number, security: Security) {
     this.#port = port;
+    this.#security = security;
   }
 
-  /** Rejects with Broken when nobody accepts. */
-  static async open(port: number): Promise<HttpConnection> {
-    const connection = new HttpConnection(port);
+  /** Rejects with Broken when nobody accepts, or the handshake fails. */
+  static async open(port: number, security: Security = "plain"): Promise<HttpConnection> {
+    const connection = new HttpConnection(port, security);
     await connection.#connect();
     return connection;
   }
@@ -70,16 +77,20 @@ export class HttpConnection {
         this.#break(breach);
         reject(new Broken(breach));
       };
-      const opened = (socket: ClientSocket): void => {
+      const opened = (): void => {
         clearTimeout(timer);
-        this.#socket = socket;
         this.isOpen = true;
         resolve();
       };
       // Of a connection that is closed as soon as it is made, only `close` tells.
       const closed = (): void => (this.isOpen ? this.#break("closed") : fail("refused"));
+      const overTls = this.#security === "tls";
       const socket = {
-        open: opened,
+        open: (accepted: ClientSocket) => {
+          this.#socket = accepted;
+          if (!overTls) opened();
+        },
+        handshake: (_socket: ClientSocket, isGood: boolean) => (isGood ? opened() : closed()),
         data: (_socket: ClientSocket, bytes: Buffer) => this.#take(bytes),
         drain: () => this.#write(Buffer.alloc(0)),
         end: closed,
@@ -87,7 +98,8 @@ export class HttpConnection {
         error: closed,
         connectError: closed,
       };
-      Bun.connect<HttpConnection>({ hostname: "127.0.0.1", port: this.#port, data: this, socket }).catch(closed);
+      const to = { hostname: HOST, port: this.#port, ...(overTls ? { tls: ANY_ISSUER } : {}) };
+      Bun.connect<HttpConnection>({ ...to, data: this, socket }).catch(closed);
     });
   }
 

@@ -165,6 +165,23 @@ export function childrenOf(pid: number): number[] {
     .filter(isRunning);
 }
 
+/** All that run in the group of a process, which may be gone itself. */
+export function groupOf(pid: number): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && Number(statusField(Number(name), "NSpgid")?.split(/\s+/).at(-1)) === pid)
+    .map(Number)
+    .filter(isRunning);
+}
+
+/** What a process was started with; nothing once it is gone. */
+export function argumentsOf(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+  } catch {
+    return [];
+  }
+}
+
 export function residentBytes(pid: number): number {
   return Number.parseInt(statusField(pid, "VmRSS") ?? "0", 10) * 1_024;
 }
