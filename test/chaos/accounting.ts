@@ -4,25 +4,25 @@
  * else may be missing.
  */
 import { readFileSync } from "node:fs";
-import type { Metrics } from "../support/evenkeel.ts";
-import type { Asked } from "./clients.ts";
+import type { Asked, NotConnected } from "./clients.ts";
+import { checkCounters } from "./counters.ts";
 import { numberIn } from "./echo.ts";
+import type { Generation } from "./generations.ts";
 
 /** How long a line may wait in a worker before it is written, and a client may not notice that its worker is gone. */
 const UNWRITTEN_MS = 2_000;
 const UNNOTICED_MS = 1_000;
-const MOST_ATTEMPTS = 3;
 const SHOWN = 5;
 
 export interface Evidence {
   readonly asked: readonly Asked[];
+  readonly notConnected: readonly NotConnected[];
   readonly killsMs: readonly number[];
-  readonly accessLog: string;
+  readonly generations: readonly Generation[];
   readonly journals: readonly string[];
-  readonly metrics: Metrics;
 }
 
-interface Line {
+export interface Line {
   readonly number: number;
   readonly status: number;
   readonly attempts: number;
@@ -33,14 +33,15 @@ interface Line {
 export interface Accounts {
   readonly problems: string[];
   readonly lines: number;
-  /** How often evenkeel itself ended a request, by reason. */
-  readonly reasons: ReadonlyMap<string, number>;
+  /** Why evenkeel itself has ended requests. */
+  readonly reasons: readonly string[];
   /** Requests without a line because their worker was killed. */
   readonly lost: number;
 }
 
 export function account(evidence: Evidence): Accounts {
-  const lines = readLines(evidence.accessLog);
+  const linesOf = evidence.generations.map(({ accessLog }) => readLines(accessLog));
+  const lines = linesOf.flat();
   const byNumber = new Map(lines.map((line) => [line.number, line]));
   const missing = evidence.asked.filter(({ number }) => !byNumber.has(number));
   const problems = [
@@ -50,11 +51,15 @@ export function account(evidence: Evidence): Accounts {
     ...some("internal failure", lines.filter(({ reason }) => reason === "E_INTERNAL").map(show)),
     ...some("request without a line", missing.filter((asked) => !mayBeMissing(asked, evidence)).map(show)),
     ...some("line that is not what its client saw", contradictions(evidence, byNumber)),
+    ...some("connection that came to nothing", evidence.notConnected.filter((one) => !isNear(evidence, one)).map(show)),
     ...executionProblems(evidence),
-    ...metricsProblems(evidence, lines, missing.length),
+    ...evidence.generations.flatMap((generation, index) =>
+      checkCounters({ generation, lines: linesOf[index] ?? [], asked: evidence.asked, missing }).map(
+        (problem) => `process ${index + 1} of ${linesOf.length}: ${problem}`,
+      ),
+    ),
   ];
-  const reasons = new Map<string, number>();
-  for (const { reason } of lines) if (reason !== "-") reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+  const reasons = lines.map(({ reason }) => reason).filter((reason) => reason !== "-");
   return { problems, lines: lines.length, reasons, lost: missing.length };
 }
 
@@ -79,35 +84,37 @@ function show(what: object): string {
   return JSON.stringify(what);
 }
 
-/** Only what an endpoint has answered needs no reason: 200, and the 503 of one that is told to answer so. */
+/** Only what an endpoint has answered needs no reason: 200, 101, and the 503 of one that is told to answer so. */
 function isUnexplained({ status, attempts, reason }: Line): boolean {
-  return reason === "-" && status !== 200 && !(status === 503 && attempts > 0);
+  return reason === "-" && status !== 200 && !((status === 101 || status === 503) && attempts > 0);
 }
 
-function mayBeMissing(asked: Asked, { killsMs }: Evidence): boolean {
-  // Who leaves may do so before the request is there.
-  return asked.breach === "left" || isNear(killsMs, asked);
+function mayBeMissing(asked: Asked, evidence: Evidence): boolean {
+  // Who leaves may do so before the request is there. What was refused nobody has looked at.
+  return asked.breach === "left" || asked.breach === "refused" || isNear(evidence, asked);
 }
 
-function isNear(killsMs: readonly number[], { fromMs, untilMs }: Asked): boolean {
+function isNear({ killsMs }: Evidence, { fromMs, untilMs }: Pick<Asked, "fromMs" | "untilMs">): boolean {
   return killsMs.some((ms) => ms >= fromMs - UNNOTICED_MS && ms <= untilMs + UNWRITTEN_MS);
 }
 
-function contradictions({ asked, killsMs }: Evidence, lines: ReadonlyMap<number, Line>): string[] {
-  return asked.flatMap((request) => {
+function contradictions(evidence: Evidence, lines: ReadonlyMap<number, Line>): string[] {
+  return evidence.asked.flatMap((request) => {
     const line = lines.get(request.number);
     if (line === undefined || request.breach === "left") return [];
     // What a worker has sent and logged may be lost on the way when it is killed right then.
-    const isBroken = request.status === 0 && isNear(killsMs, request);
+    const isBroken = request.status === 0 && isNear(evidence, request);
+    // A WebSocket ends when either side does so, in whatever way.
+    const isTunnel = request.speech === "websocket" && request.breach === "cut" && line.status === 101;
     const isSame =
       request.status === 0
-        ? line.reason !== "-" || isBroken
+        ? (line.reason !== "-" && request.breach !== "refused") || isBroken || isTunnel
         : request.status === line.status && request.fromEndpoint === (line.reason === "-");
     return isSame ? [] : [`${show(request)} ${show(line)}`];
   });
 }
 
-/** What must not be done twice was done once at most, and once when its client was told so. */
+/** What must not be done twice was done once at most, once when its client was told so, and not when that was refused. */
 function executionProblems({ asked, journals }: Evidence): string[] {
   const executed = new Map<number, number>();
   for (const journal of journals) {
@@ -117,41 +124,10 @@ function executionProblems({ asked, journals }: Evidence): string[] {
   const posts = asked.filter(({ method }) => method === "POST");
   const twice = posts.filter(({ number }) => (executed.get(number) ?? 0) > 1);
   const never = posts.filter(({ number, status }) => status === 200 && !executed.has(number));
+  const refused = posts.filter(({ number, breach }) => breach === "refused" && executed.has(number));
   return [
     ...some("POST executed twice", twice.map(show)),
+    ...some("POST refused and executed", refused.map(show)),
     ...some("POST acknowledged but not executed", never.map(show)),
   ];
-}
-
-/** Counters are exact but for what killed workers have not counted to the end. */
-function metricsProblems({ metrics, killsMs }: Evidence, lines: readonly Line[], lost: number): string[] {
-  const problems: string[] = [];
-  const between = (what: string, value: number, from: number, until: number): void => {
-    if (value < from || value > until) problems.push(`${what}: ${value}, expected ${from} to ${until}`);
-  };
-  const requests = metrics.sum("evenkeel_listener_requests_total");
-  const statuses =
-    metrics.sum("evenkeel_route_responses_total") - metrics.sum("evenkeel_route_responses_total", 'route="variant"');
-  const variants = metrics.sum("evenkeel_route_responses_total", 'route="variant"');
-  // Killed between two counts, a worker may have counted one of them.
-  between(
-    "requests, and the sum of statuses",
-    requests - variants,
-    statuses - killsMs.length,
-    statuses + killsMs.length,
-  );
-  between("requests, and lines of the log", requests - variants, lines.length, lines.length + lost);
-  const failed = lines.filter(({ reason }) => reason !== "-").length;
-  between("refusals, and lines with a reason", metrics.sum("evenkeel_refusals_total"), failed, failed + lost);
-  for (const pool of ["app", "users"]) {
-    const attempts = lines.reduce((sum, line) => sum + (line.pool === pool ? line.attempts : 0), 0);
-    const counted = metrics.sum("evenkeel_endpoint_attempts_total", `pool="${pool}"`);
-    between(
-      `attempts on the endpoints of ${pool}, and those of the log`,
-      counted,
-      attempts,
-      attempts + MOST_ATTEMPTS * lost,
-    );
-  }
-  return problems;
 }

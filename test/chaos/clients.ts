@@ -1,18 +1,29 @@
 /** The clients of a chaos run: each asks one thing after another, looks closely at every answer and keeps what became of it. */
 import { type Random, seededRandom } from "../../src/base/random.ts";
-import { type Breach, Broken, HttpConnection, type WholeAnswer } from "../support/http-connection.ts";
+import { type Breach, Broken } from "../support/http-connection.ts";
+import { node } from "../support/node-peer.ts";
 import { bodyOf, checksum, targetOf } from "./echo.ts";
-import { LONGEST_ANSWER_MS, POOLS } from "./scene.ts";
+import { Http1Asker } from "./http1-asker.ts";
+import { ASKERS_PER_CONNECTION, Http2Asker } from "./http2-asker.ts";
+import { NodeClient } from "./node-client.ts";
+import { type Answer, type Asker, bodyToSend, drawForWebSocket, drawQuestion, type Question } from "./question.ts";
+import { HUNG_MS, type Ports } from "./scene.ts";
+import { WebSocketAsker } from "./websocket-asker.ts";
 
-const CLIENTS = 16;
-export const USERS = 12;
+const PLAIN_CLIENTS = 8;
+const TLS_CLIENTS = 6;
+const HTTP2_CONNECTIONS = 2;
+/** Half of them in TLS. */
+const WEBSOCKETS = 4;
 const PAUSE_MS = 60;
-/** An answer that takes longer than evenkeel allows itself, by more than a busy machine explains. */
-const HUNG_MS = LONGEST_ANSWER_MS + 12_000;
 const RECONNECT_PAUSE_MS = 20;
+
+/** What is spoken: HTTP/1.1 as it is, HTTP/1.1 in TLS, HTTP/2 in TLS, WebSocket. */
+export type Speech = "plain" | "tls" | "http2" | "websocket";
 
 export interface Asked {
   readonly number: number;
+  readonly speech: Speech;
   readonly method: string;
   readonly target: string;
   /** Milliseconds since the load began. */
@@ -26,30 +37,29 @@ export interface Asked {
   fromEndpoint: boolean;
 }
 
-interface Question {
-  readonly method: string;
-  readonly target: string;
-  readonly size: number;
-  readonly headers: string;
-  readonly body: Buffer;
-  readonly isChunked: boolean;
-  /** Leaves after this many milliseconds without waiting for the answer. */
-  readonly leavesAfterMs: number | undefined;
+/** A connection that came to nothing before anything was asked. */
+export interface NotConnected {
+  readonly speech: Speech;
+  readonly fromMs: number;
+  readonly untilMs: number;
 }
 
 export class Clients {
   readonly asked: Asked[] = [];
+  readonly notConnected: NotConnected[] = [];
   /** What must never be: answers that are not those to what was asked. */
   readonly wrongAnswers: string[] = [];
-  readonly #port: number;
+  readonly #ports: Ports;
   readonly #beganMs = performance.now();
   readonly #random: Random;
+  readonly #nodeClient: NodeClient | undefined;
   #isOver = false;
   #running: Promise<unknown> = Promise.resolve();
 
-  constructor(port: number, seed: number) {
-    this.#port = port;
+  constructor(ports: Ports, seed: number) {
+    this.#ports = ports;
     this.#random = seededRandom(seed);
+    this.#nodeClient = node === null ? undefined : new NodeClient();
   }
 
   get nowMs(): number {
@@ -58,7 +68,28 @@ export class Clients {
 
   start(): void {
     this.#isOver = false;
-    this.#running = Promise.all(Array.from({ length: CLIENTS }, () => this.#run()));
+    const { plain, tls } = this.#ports;
+    this.#running = Promise.all([
+      ...times(PLAIN_CLIENTS, () => this.#run("plain", new Http1Asker(plain, "plain"))),
+      ...times(TLS_CLIENTS, () => this.#run("tls", new Http1Asker(tls, "tls"))),
+      ...(this.#nodeClient === undefined ? [] : this.#startWith(this.#nodeClient)),
+    ]);
+  }
+
+  #startWith(client: NodeClient): Promise<void>[] {
+    const { plain, tls } = this.#ports;
+    const webSocket = (index: number): Asker =>
+      index % 2 === 0 ? new WebSocketAsker(client, plain, "plain") : new WebSocketAsker(client, tls, "tls");
+    return [
+      ...times(HTTP2_CONNECTIONS * ASKERS_PER_CONNECTION, (index) =>
+        this.#run("http2", new Http2Asker(client, tls, index % HTTP2_CONNECTIONS)),
+      ),
+      ...times(WEBSOCKETS, (index) => this.#run("websocket", webSocket(index))),
+    ];
+  }
+
+  #draw(speech: Speech): Question {
+    return speech === "websocket" ? drawForWebSocket(this.#random) : drawQuestion(this.#random);
   }
 
   /** All come to an end with what they have begun. */
@@ -67,65 +98,54 @@ export class Clients {
     await this.#running;
   }
 
-  /** One request on a connection of its own; the answer, if it is whole. */
-  async askOnce(target: string, headers = ""): Promise<WholeAnswer | undefined> {
-    const question = { method: "GET", target, size: 100, headers, body: Buffer.alloc(0), isChunked: false };
-    const connection = await HttpConnection.open(this.#port).catch(() => undefined);
-    if (connection === undefined) return undefined;
-    const answer = await this.#ask(connection, { ...question, leavesAfterMs: undefined });
-    connection.leave();
+  async end(): Promise<void> {
+    await this.stop();
+    await this.#nodeClient?.end();
+  }
+
+  /** One request of a user on a connection of its own; the answer, if it is whole. */
+  async askOnce(path: string, user: string, speech: "plain" | "tls"): Promise<Answer | undefined> {
+    const asker = new Http1Asker(this.#ports[speech], speech);
+    if (!(await this.#connect(speech, asker))) return undefined;
+    const body = { number: 0, size: 0 };
+    const shape = { method: "GET", size: 100, body, isLast: true, isChunked: false, leavesAfterMs: undefined };
+    const answer = await this.#ask(speech, asker, { ...shape, path, user });
+    asker.close();
     return answer;
   }
 
-  async #run(): Promise<void> {
-    let connection: HttpConnection | undefined;
+  async #run(speech: Speech, asker: Asker): Promise<void> {
     while (!this.#isOver) {
-      connection = connection?.isOpen === true ? connection : await this.#connect();
-      if (connection === undefined) continue;
-      await this.#ask(connection, this.#draw());
-      await Bun.sleep(this.#random.below(PAUSE_MS));
+      if (await this.#connect(speech, asker)) {
+        await this.#ask(speech, asker, this.#draw(speech));
+        await Bun.sleep(this.#random.below(PAUSE_MS));
+      } else await Bun.sleep(RECONNECT_PAUSE_MS);
     }
-    connection?.leave();
+    asker.close();
   }
 
-  /** Nobody may be there for a moment, when workers are killed: clients try again. */
-  async #connect(): Promise<HttpConnection | undefined> {
+  /** Who accepts may be killed right then: clients try again. */
+  async #connect(speech: Speech, asker: Asker): Promise<boolean> {
+    const fromMs = this.nowMs;
     try {
-      return await HttpConnection.open(this.#port);
+      await asker.connect();
+      return true;
     } catch (error) {
-      if (error instanceof Broken && error.breach === "late") this.wrongAnswers.push("a connection was not accepted");
-      await Bun.sleep(RECONNECT_PAUSE_MS);
-      return undefined;
+      if (!(error instanceof Broken)) throw error;
+      if (error.breach === "late") this.wrongAnswers.push(`a connection (${speech}) was not accepted`);
+      this.notConnected.push({ speech, fromMs, untilMs: this.nowMs });
+      return false;
     }
   }
 
-  #draw(): Question {
-    const random = this.#random;
-    const method = (["GET", "GET", "GET", "POST", "PUT"] as const)[random.below(5)] as string;
-    const pool = POOLS[random.below(POOLS.length)] as string;
-    const size = random.below(8) === 0 ? 20_000 + random.below(300_000) : random.below(3_000);
-    const bodySize =
-      method === "GET" ? 0 : random.below(6) === 0 ? 100_000 + random.below(200_000) : random.below(9_000);
-    const user = pool === "users" ? `X-User: user-${random.below(USERS)}\r\n` : "";
-    const close = random.below(12) === 0 ? "Connection: close\r\n" : "";
-    return {
-      method,
-      target: `/${pool}`,
-      size,
-      headers: user + close,
-      body: bodyOf(random.below(1_000_000), bodySize),
-      isChunked: method !== "GET" && random.below(3) === 0,
-      leavesAfterMs: random.below(25) === 0 ? random.below(60) : undefined,
-    };
-  }
-
-  async #ask(connection: HttpConnection, question: Question): Promise<WholeAnswer | undefined> {
+  async #ask(speech: Speech, asker: Asker, question: Question): Promise<Answer | undefined> {
     const number = this.asked.length;
     const { method } = question;
-    const target = targetOf(question.target, number, question.size);
+    const target = targetOf(question.path, number, question.size);
     const fromMs = this.nowMs;
     const asked: Asked = {
       number,
+      speech,
       method,
       target,
       fromMs,
@@ -135,58 +155,42 @@ export class Clients {
       fromEndpoint: false,
     };
     this.asked.push(asked);
-    const leaving =
-      question.leavesAfterMs === undefined ? undefined : setTimeout(() => connection.leave(), question.leavesAfterMs);
     try {
-      const answer = await connection.ask(requestOf(target, question), HUNG_MS);
+      const answer = await asker.ask(target, question);
       asked.status = answer.status;
       this.#examine(asked, question, answer);
       return answer;
     } catch (error) {
       if (!(error instanceof Broken)) throw error;
       asked.breach = error.breach;
-      if (error.breach === "invalid") this.wrongAnswers.push(`request ${number}: an answer that is not valid HTTP`);
+      if (error.breach === "invalid") this.wrongAnswers.push(`request ${number}: an answer that is not valid`);
       if (error.breach === "late") this.wrongAnswers.push(`request ${number}: no answer in ${HUNG_MS} ms`);
       return undefined;
     } finally {
-      clearTimeout(leaving);
       asked.untilMs = this.nowMs;
     }
   }
 
   /** Whether the answer belongs to the request, to the last byte, and the request had reached the endpoint as it was. */
-  #examine(asked: Asked, { size, body }: Question, answer: WholeAnswer): void {
+  #examine(asked: Asked, question: Question, answer: Answer): void {
     const { number } = asked;
-    const field = (name: string): string | undefined => new RegExp(`^${name}: *(.*)$`, "im").exec(answer.head)?.[1];
-    const echoed = field("x-number");
+    const echoed = answer.field("x-number");
     asked.fromEndpoint = echoed !== undefined;
-    const wrong = (what: string): void => void this.wrongAnswers.push(`request ${number}: ${what}`);
+    const wrong = (what: string): void => void this.wrongAnswers.push(`request ${number} (${asked.speech}): ${what}`);
     if (echoed !== undefined && echoed !== String(number)) wrong(`the answer to request ${echoed}`);
+    if (answer.status === 101 && echoed !== undefined) return;
     if (answer.status !== 200) {
-      if (answer.status < 500) wrong(`status ${answer.status}: ${answer.body.subarray(0, 200).toString("latin1")}`);
+      if (answer.status < 500) wrong(`status ${answer.status}: ${answer.text}`);
       return;
     }
     if (echoed === undefined) wrong("status 200, but not of an endpoint");
-    if (field("x-checksum") !== checksum(body)) wrong("its body was changed on the way to the endpoint");
-    if (!answer.body.equals(bodyOf(number, size)))
-      wrong(`${answer.body.length} bytes that are not the ${size} expected`);
+    if (answer.field("x-checksum") !== checksum(bodyToSend(question)))
+      wrong("its body was changed on the way to the endpoint");
+    if (!answer.isBody(bodyOf(number, question.size)))
+      wrong(`${answer.length} bytes that are not the ${question.size} expected`);
   }
 }
 
-function requestOf(target: string, { method, headers, body, isChunked }: Question): Buffer {
-  const framing = isChunked
-    ? "Transfer-Encoding: chunked\r\n"
-    : body.length > 0
-      ? `Content-Length: ${body.length}\r\n`
-      : "";
-  const head = Buffer.from(`${method} ${target} HTTP/1.1\r\nHost: chaos.example\r\n${headers}${framing}\r\n`);
-  if (!isChunked) return Buffer.concat([head, body]);
-  const half = body.length >> 1;
-  const chunks = [body.subarray(0, half), body.subarray(half)].filter((piece) => piece.length > 0);
-  const framed = chunks.flatMap((piece) => [
-    Buffer.from(`${piece.length.toString(16)}\r\n`),
-    piece,
-    Buffer.from("\r\n"),
-  ]);
-  return Buffer.concat([head, ...framed, Buffer.from("0\r\n\r\n")]);
+function times<Result>(count: number, run: (index: number) => Result): Result[] {
+  return Array.from({ length: count }, (_, index) => run(index));
 }

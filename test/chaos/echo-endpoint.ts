@@ -1,9 +1,11 @@
 /**
  * An endpoint of the chaos run: answers with the number of the request, the checksum of its body and a body that follows from
- * the number, notes every POST in a file before it answers, and fails in whatever way `GET /MODE` on its second port says.
+ * the number, echoes what comes on a WebSocket, notes every POST in a file before it answers, and fails in whatever way
+ * `GET /MODE` on its second port says.
  */
 import { openSync, writeSync } from "node:fs";
 import { bodyOf, checksum, numberIn, PIECE_BYTES, sizeIn } from "./echo.ts";
+import { acceptKey, echoFrames, keyIn } from "./websocket-frames.ts";
 
 const [port, controlPort] = process.argv.slice(2, 4).map(Number) as [number, number];
 const journal = openSync(process.argv[4] as string, "a");
@@ -17,6 +19,7 @@ interface Client {
   unsent: Buffer | undefined;
   /** Ends after what is still unsent. */
   ending: boolean;
+  isWebSocket: boolean;
 }
 type ClientSocket = Bun.Socket<Client>;
 
@@ -31,13 +34,14 @@ function listen(): void {
     port,
     socket: {
       open(socket) {
-        socket.data = { received: Buffer.alloc(0), unsent: undefined, ending: false };
+        socket.data = { received: Buffer.alloc(0), unsent: undefined, ending: false, isWebSocket: false };
         accepted++;
         if (mode === "refuse-half" && accepted % 2 === 0) socket.terminate();
       },
       data(socket, bytes) {
         const { data } = socket;
         data.received = Buffer.concat([data.received, bytes]);
+        if (data.isWebSocket) return echo(socket);
         const request = takeRequest(data.received);
         if (request === undefined) return;
         data.received = Buffer.alloc(0);
@@ -87,9 +91,24 @@ function takeChunks(bytes: Buffer): Buffer | undefined {
   }
 }
 
+function echo(socket: ClientSocket): void {
+  const { answer: frames, rest, isOver } = echoFrames(socket.data.received);
+  socket.data.received = rest;
+  socket.data.ending = isOver;
+  write(socket, frames);
+}
+
+function openWebSocket(socket: ClientSocket, number: number, key: string): void {
+  socket.data.isWebSocket = true;
+  const lines = ["Connection: Upgrade", "Upgrade: websocket", `Sec-WebSocket-Accept: ${acceptKey(key)}`];
+  const head = ["HTTP/1.1 101 Switching Protocols", ...lines, `X-Number: ${number}`];
+  write(socket, Buffer.from(`${head.join("\r\n")}\r\n\r\n`));
+}
+
 function answer(socket: ClientSocket, head: string, body: Buffer): void {
   const [method = "", target = ""] = head.split(" ", 2);
   const number = numberIn(target);
+  const key = keyIn(head);
   if (method === "POST") writeSync(journal, `${number}\n`);
   const pieces = answerPieces(number, sizeIn(target), checksum(body));
   const [first, second] = pieces as [Buffer, Buffer?];
@@ -115,6 +134,7 @@ function answer(socket: ClientSocket, head: string, body: Buffer): void {
       write(socket, first.subarray(0, -1));
       return;
     default:
+      if (key !== undefined) return openWebSocket(socket, number, key);
       write(socket, first);
       if (second !== undefined) setTimeout(() => write(socket, second), PIECE_PAUSE_MS);
   }

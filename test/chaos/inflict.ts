@@ -1,23 +1,39 @@
 /** Makes the steps of a plan come true, each at its time, and undoes what lasts. */
 import type { ControlledEndpoint } from "../support/controlled-endpoint.ts";
-import { isEndpointFault, type Step } from "./plan.ts";
+import { Certificates } from "./certificates.ts";
+import { Changes } from "./changes.ts";
+import { isEndpointFault, LEAVING_WORKER, type Step } from "./plan.ts";
 import type { Scene } from "./scene.ts";
 
 const REDIS_START_ATTEMPTS = 3;
+const LOOK_MS = 10;
+const OK = 200;
+const CREATED = 201;
+const CONFLICT = 409;
 
 export class Inflictor {
-  /** When workers were killed, on the clients' clock. */
+  /** When workers were killed, on the clients' clock, whatever process they were of. */
   readonly killsMs: number[] = [];
-  /** What should have worked and did not. */
-  readonly failures: string[] = [];
+  readonly changes: Changes;
+  readonly #certificates: Certificates;
+  readonly #failures: string[] = [];
   readonly #scene: Scene;
   readonly #nowMs: () => number;
-  /** One change of the configuration after another: their outcomes are told apart by counting. */
-  #reloading: Promise<void> = Promise.resolve();
+  /** What operators are telling evenkeel right now. */
+  readonly #telling = new Set<Promise<void>>();
+  /** From which generation endpoints were removed. */
+  readonly #removedFrom = new Map<ControlledEndpoint, number>();
 
   constructor(scene: Scene, nowMs: () => number) {
     this.#scene = scene;
     this.#nowMs = nowMs;
+    this.changes = new Changes(scene, nowMs);
+    this.#certificates = new Certificates(scene);
+  }
+
+  /** What should have worked and did not. */
+  get failures(): string[] {
+    return [...this.#failures, ...this.changes.failures, ...this.#certificates.failures];
   }
 
   /** Resolves when all of them are over. */
@@ -31,11 +47,19 @@ export class Inflictor {
         await this.#end(step);
       }),
     );
-    await this.#reloading;
+    await this.changes.settle();
+    await this.#certificates.settle();
   }
 
-  /** Asks the admin API; what it refuses is a failure unless it is one of `accepted`. */
-  async admin(method: string, path: string, body: object | undefined, accepted: readonly number[]): Promise<void> {
+  /** A process that is about to leave would take with it what it is told: operators wait for the one that takes over. */
+  async #admin(method: string, path: string, body: object | undefined, status: () => number): Promise<void> {
+    while (this.changes.generations.isChanging) await Bun.sleep(LOOK_MS);
+    const telling = this.#tell(method, path, body, status());
+    this.#telling.add(telling);
+    await telling.finally(() => this.#telling.delete(telling));
+  }
+
+  async #tell(method: string, path: string, body: object | undefined, status: number): Promise<void> {
     const { adminPort } = this.#scene.evenkeel;
     const headers = { "Content-Type": "application/json", Connection: "close" };
     const response = await fetch(`http://127.0.0.1:${adminPort}/api/${path}`, {
@@ -45,56 +69,67 @@ export class Inflictor {
       signal: AbortSignal.timeout(15_000),
     });
     const text = await response.text();
-    if (!accepted.includes(response.status)) {
-      this.failures.push(`${method} /api/${path} was answered with ${response.status}: ${text}`);
-    }
+    if (response.status !== status)
+      this.#failures.push(`${method} /api/${path} was answered with ${response.status}, not ${status}: ${text}`);
   }
 
-  reload(variant: number): Promise<void> {
-    return this.#reload(this.#scene.config(variant), true);
+  #change({ address }: ControlledEndpoint, change: object): Promise<void> {
+    return this.#admin("PATCH", `pools/app/endpoints/${address}`, change, () => OK);
   }
 
-  async #begin(step: Step): Promise<void> {
-    const { fault, which } = step;
+  async #remove(endpoint: ControlledEndpoint): Promise<void> {
+    await this.#admin("DELETE", `pools/moving/endpoints/${endpoint.address}`, undefined, () => OK);
+    this.#removedFrom.set(endpoint, this.changes.generations.current);
+  }
+
+  /** A process that has taken over meanwhile has it from the file. */
+  async #addAgain(endpoint: ControlledEndpoint): Promise<void> {
+    const { generations } = this.changes;
+    const isThere = (): boolean => this.#removedFrom.get(endpoint) !== generations.current;
+    const body = { address: endpoint.address };
+    await this.#admin("POST", "pools/moving/endpoints", body, () => (isThere() ? CONFLICT : CREATED));
+  }
+
+  async #begin({ fault, which }: Step): Promise<void> {
     const endpoint = this.#scene.endpoints[which] as ControlledEndpoint;
-    const inApp = `pools/app/endpoints/${endpoint?.address}`;
     if (fault === "die") endpoint.program.kill();
     else if (fault === "stop") endpoint.program.signal("SIGSTOP");
     else if (isEndpointFault(fault)) await endpoint.become(fault);
     else if (fault === "redis-dies") await this.#scene.redis?.stop();
     else if (fault === "redis-stops") this.#scene.redis?.pause();
-    else if (fault === "reload") await this.#reload(this.#scene.config(1 + which), true);
-    else if (fault === "bad-reload") await this.#reload(badConfigurations[which] ?? "{", false);
-    else if (fault === "drain" || fault === "maintenance") await this.admin("PATCH", inApp, { state: fault }, [200]);
-    else if (fault === "weight") await this.admin("PATCH", inApp, { weight: (which * 3) % 5 }, [200]);
-    else if (fault === "remove") await this.admin("DELETE", this.#inMoving(endpoint), undefined, [200, 204]);
+    else if (fault === "reload") await this.changes.reload(1 + which);
+    else if (fault === "bad-reload") await this.changes.badReload(which);
+    else if (fault === "upgrade") await this.changes.upgrade(which, () => Promise.all(this.#telling));
+    else if (fault === "bad-upgrade") await this.changes.badUpgrade(which);
+    else if (fault === "certificate") this.#certificates.replace();
+    else if (fault === "drain" || fault === "maintenance") await this.#change(endpoint, { state: fault });
+    else if (fault === "weight") await this.#change(endpoint, { weight: (which * 3) % 5 });
+    else if (fault === "remove") await this.#remove(endpoint);
     else this.#killWorker(which);
   }
 
   async #end({ fault, which }: Step): Promise<void> {
     const endpoint = this.#scene.endpoints[which] as ControlledEndpoint;
-    const inApp = `pools/app/endpoints/${endpoint?.address}`;
     if (fault === "die") await endpoint.restart();
     else if (fault === "stop") endpoint.program.signal("SIGCONT");
     else if (isEndpointFault(fault)) await endpoint.become("well");
     else if (fault === "redis-dies") await this.#startRedis();
     else if (fault === "redis-stops") this.#scene.redis?.resume();
-    else if (fault === "drain" || fault === "maintenance") await this.admin("PATCH", inApp, { state: "ready" }, [200]);
-    else if (fault === "weight") await this.admin("PATCH", inApp, { weight: 1 }, [200]);
-    else if (fault === "remove")
-      await this.admin("POST", "pools/moving/endpoints", { address: endpoint.address }, [201]);
-  }
-
-  #inMoving({ address }: ControlledEndpoint): string {
-    return `pools/moving/endpoints/${address}`;
+    else if (fault === "drain" || fault === "maintenance") await this.#change(endpoint, { state: "ready" });
+    else if (fault === "weight") await this.#change(endpoint, { weight: 1 });
+    else if (fault === "remove") await this.#addAgain(endpoint);
   }
 
   #killWorker(which: number): void {
-    const victim = this.#scene.evenkeel.workers()[which];
-    // The one before may not have been replaced yet.
-    if (victim === undefined) return;
-    this.killsMs.push(this.#nowMs());
-    process.kill(victim, "SIGKILL");
+    const { changes } = this;
+    const serving = { pid: this.#scene.evenkeel.workers()[which], of: changes.generations.serving };
+    const victim = which === LEAVING_WORKER ? changes.leavingWorker() : serving;
+    // The one before may not have been replaced yet, and there may be nobody who leaves.
+    if (victim?.pid === undefined) return;
+    const nowMs = this.#nowMs();
+    this.killsMs.push(nowMs);
+    victim.of.killsMs.push(nowMs);
+    process.kill(victim.pid, "SIGKILL");
   }
 
   /** The port of one that was killed may be taken for a moment. */
@@ -109,24 +144,7 @@ export class Inflictor {
     }
   }
 
-  #reload(config: Parameters<Scene["evenkeel"]["reload"]>[0], isGood: boolean): Promise<void> {
-    this.#reloading = this.#reloading.then(async () => {
-      const taken = await this.#scene.evenkeel.reload(config);
-      if (taken !== isGood)
-        this.failures.push(`a reload that should ${isGood ? "" : "not "}have been taken was ${taken}`);
-    });
-    return this.#reloading;
-  }
-
   async #until(ms: number): Promise<void> {
     await Bun.sleep(Math.max(0, ms - this.#nowMs()));
   }
 }
-
-const badConfigurations = [
-  "{ not even a file",
-  "listeners: { web: { adress: 127.0.0.1:1 } }",
-  "",
-  '{"listeners": {"web": {"address": "127.0.0.1:1", "pool": "nowhere"}}}',
-  '{"workers": "many"}',
-];

@@ -11,6 +11,11 @@ const MAX_GAP_MS = 500;
 const MIN_LENGTH_MS = 400;
 const MAX_LENGTH_MS = 3_500;
 const MIN_BETWEEN_KILLS_MS = 400;
+const MIN_BETWEEN_UPGRADES_MS = 5_000;
+/** In a longer run no more after this, so that some process lives long enough to show what grows. */
+const UPGRADES_UNTIL_MS = 120_000;
+/** Changed files are looked at every five seconds. */
+const MIN_BETWEEN_CERTIFICATES_MS = 3_000;
 
 /** What an endpoint does; the first three to its process, the others by itself. */
 export const ENDPOINT_FAULTS = [
@@ -26,7 +31,20 @@ export const ENDPOINT_FAULTS = [
   "flap",
 ] as const;
 export const REDIS_FAULTS = ["redis-dies", "redis-stops"] as const;
-export const OPERATIONS = ["reload", "bad-reload", "drain", "maintenance", "weight", "remove", "kill-worker"] as const;
+export const OPERATIONS = [
+  "reload",
+  "bad-reload",
+  "drain",
+  "maintenance",
+  "weight",
+  "remove",
+  "kill-worker",
+  "upgrade",
+  "bad-upgrade",
+  "certificate",
+] as const;
+/** Which worker `kill-worker` is about: one that serves, by its number, or any of a process that leaves after an upgrade. */
+export const LEAVING_WORKER = 2;
 
 export type Fault = (typeof ENDPOINT_FAULTS)[number] | (typeof REDIS_FAULTS)[number] | (typeof OPERATIONS)[number];
 
@@ -35,7 +53,7 @@ export interface Step {
   readonly fromMs: number;
   /** When it is over; the same as `fromMs` for what happens at once. */
   readonly untilMs: number;
-  /** Endpoint, worker or variant of the configuration that it is about. */
+  /** Endpoint, worker, or variant of the configuration or of the fault that it is about. */
   readonly which: number;
 }
 
@@ -48,6 +66,14 @@ const LASTING: ReadonlySet<Fault> = new Set<Fault>([
   "remove",
 ]);
 
+/** Before the same happens again; REST_MS for all others. */
+const REST_OF_MS: Partial<Record<Fault, number>> = {
+  "kill-worker": MIN_BETWEEN_KILLS_MS,
+  upgrade: MIN_BETWEEN_UPGRADES_MS,
+  "bad-upgrade": MIN_BETWEEN_UPGRADES_MS,
+  certificate: MIN_BETWEEN_CERTIFICATES_MS,
+};
+
 export function planChaos(seed: number, lengthMs: number, withRedis: boolean): Step[] {
   const random = seededRandom(seed);
   const steps: Step[] = [];
@@ -55,13 +81,16 @@ export function planChaos(seed: number, lengthMs: number, withRedis: boolean): S
   for (let atMs = 300; ; atMs += MIN_GAP_MS + random.below(MAX_GAP_MS - MIN_GAP_MS)) {
     const lengthOfIt = MIN_LENGTH_MS + random.below(MAX_LENGTH_MS - MIN_LENGTH_MS);
     const fault = drawFault(random, withRedis);
-    const which = random.below(fault.startsWith("redis") ? 1 : fault === "kill-worker" ? 2 : ENDPOINTS);
+    const which = random.below(
+      fault.startsWith("redis") ? 1 : fault === "kill-worker" ? LEAVING_WORKER + 1 : ENDPOINTS,
+    );
     if (atMs + MIN_LENGTH_MS > lengthMs) return steps;
     const untilMs = LASTING.has(fault) ? Math.min(lengthMs, atMs + lengthOfIt) : atMs;
     const what = targetOf(fault, which);
     if ((freeFromMs.get(what) ?? 0) > atMs) continue;
     if (isEndpointFault(fault) && failingAt(steps, atMs) >= MOST_FAILING) continue;
-    freeFromMs.set(what, fault === "kill-worker" ? atMs + MIN_BETWEEN_KILLS_MS : untilMs + REST_MS);
+    if (what === "process" && atMs > UPGRADES_UNTIL_MS) continue;
+    freeFromMs.set(what, untilMs + (REST_OF_MS[fault] ?? REST_MS));
     steps.push({ fault, fromMs: atMs, untilMs, which });
   }
 }
@@ -83,11 +112,13 @@ function drawFault(random: Random, withRedis: boolean): Fault {
   return faults[random.below(faults.length)] as Fault;
 }
 
-/** What cannot be in two states at once: an endpoint's process, what an operator says of it, Redis, the workers. */
+/** What cannot be in two states at once: an endpoint's process, what an operator says of it, Redis, the workers, ... */
 function targetOf(fault: Fault, which: number): string {
   if (isEndpointFault(fault)) return `process ${which}`;
   if (fault.startsWith("redis")) return "redis";
   if (fault === "kill-worker") return "workers";
+  if (fault === "certificate") return "certificate";
+  if (fault.endsWith("upgrade")) return "process";
   if (fault === "remove") return `removed ${which}`;
   return fault.endsWith("reload") ? "configuration" : `state ${which}`;
 }

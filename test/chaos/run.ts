@@ -1,13 +1,14 @@
 /**
- * A run of chaos: load on a real evenkeel, faults of endpoints, workers, Redis and configuration drawn from a seed, then quiet;
- * and what must hold whatever happened.
+ * A run of chaos: load on a real evenkeel, faults of endpoints, workers, Redis, configuration and upgrades drawn from a seed,
+ * then quiet; and what must hold whatever happened.
  */
-import { eventually } from "../support/process.ts";
+import { eventually, groupOf, isRunning } from "../support/process.ts";
 import { account } from "./accounting.ts";
-import { Clients, USERS } from "./clients.ts";
+import { type Asked, Clients } from "./clients.ts";
 import { Inflictor } from "./inflict.ts";
 import { describeStep, planChaos, type Step } from "./plan.ts";
-import { buildScene, POOLS, type Scene } from "./scene.ts";
+import { USERS } from "./question.ts";
+import { buildScene, POOLS, type Scene, WORKERS } from "./scene.ts";
 import { descriptorsOf, Watch } from "./watch.ts";
 
 const WARM_UP_MS = 1_500;
@@ -66,9 +67,9 @@ class ChaosRun {
 
   constructor(scene: Scene, seed: number) {
     this.#scene = scene;
-    this.#clients = new Clients(scene.port, seed);
+    this.#clients = new Clients(scene.ports, seed);
     this.#inflictor = new Inflictor(scene, () => this.#clients.nowMs);
-    this.#watch = new Watch(scene.evenkeel);
+    this.#watch = new Watch(scene.evenkeel, this.#inflictor.changes.generations);
   }
 
   /** Some load and quiet, so that what is measured then is what is usual. */
@@ -79,7 +80,7 @@ class ChaosRun {
     await clients.stop();
     await this.#untilQuiet();
     this.#descriptors = descriptorsOf(this.#scene.evenkeel);
-    const failed = clients.asked.filter(({ status, breach }) => status !== 200 && breach !== "left");
+    const failed = clients.asked.filter(hasFailed);
     if (failed.length > 0) this.#problems.push(`before any fault: ${JSON.stringify(failed[0])}`);
   }
 
@@ -92,7 +93,7 @@ class ChaosRun {
   /** All faults are lifted. Once evenkeel has found that out nothing fails any more, and users stay where they are. */
   async calmDown(): Promise<void> {
     const { evenkeel } = this.#scene;
-    await this.#inflictor.reload(0);
+    await this.#inflictor.changes.reload(0);
     let last = "";
     await eventually(
       async () => {
@@ -112,9 +113,7 @@ class ChaosRun {
     await this.#usersStay();
     await this.#clients.stop();
     await this.#watch.stop();
-    const failed = this.#clients.asked
-      .slice(from)
-      .filter(({ fromMs, status, breach }) => fromMs > beganMs && status !== 200 && breach !== "left");
+    const failed = this.#clients.asked.slice(from).filter((asked) => asked.fromMs > beganMs && hasFailed(asked));
     if (failed.length > 0)
       this.#problems.push(`${failed.length} failed after all faults: ${JSON.stringify(failed[0])}`);
   }
@@ -128,30 +127,50 @@ class ChaosRun {
       () => `${this.#descriptors} open descriptors as before; there are ${descriptorsOf(evenkeel)}`,
     );
     // One that was killed again and again is not started at once.
-    await eventually(() => evenkeel.workers().length === 2, "both workers");
-    await this.#inflictor.reload(7);
-    await this.#everyWorkerServes(this.#scene.port, "7");
-    await this.#everyWorkerServes(this.#scene.extraPort, "7");
+    await eventually(() => evenkeel.workers().length === WORKERS, "both workers");
+    const { changes } = this.#inflictor;
+    await changes.reload(7);
+    const { plain, tls, extra } = this.#scene.ports;
+    for (const origin of [`http://127.0.0.1:${plain}`, `https://127.0.0.1:${tls}`, `http://127.0.0.1:${extra}`])
+      await this.#everyWorkerServes(origin, "7");
     const metrics = await evenkeel.metrics();
     const restarts = metrics.sum("evenkeel_worker_restarts_total");
-    const kills = this.#inflictor.killsMs.length;
+    const kills = changes.generations.serving.killsMs.length;
     if (restarts !== kills) this.#problems.push(`${kills} workers were killed, ${restarts} restarted`);
   }
 
   async end(): Promise<void> {
-    const { evenkeel, accessLog, journals } = this.#scene;
+    const { evenkeel, journals } = this.#scene;
+    const { changes, killsMs } = this.#inflictor;
+    const generations = changes.generations.all;
     const metrics = await evenkeel.metrics();
+    // Nothing is under way: they count all that ever was.
+    changes.generations.serving.reading = {
+      fromMs: Number.POSITIVE_INFINITY,
+      untilMs: Number.POSITIVE_INFINITY,
+      metrics,
+    };
     evenkeel.signal("SIGTERM");
+    await eventually(
+      () => !isRunning(evenkeel.supervisor),
+      () => `the end of ${evenkeel.describe()}`,
+    );
     const ending = await evenkeel.ending();
     if (ending !== 0) this.#problems.push(`evenkeel ended with ${ending}`);
-    const { asked } = this.#clients;
-    const accounts = account({ asked, killsMs: this.#inflictor.killsMs, accessLog, journals, metrics });
+    const stopped = evenkeel.count("INFO  stopped");
+    if (stopped !== generations.length)
+      this.#problems.push(`${stopped} of ${generations.length} processes stopped in good order`);
+    if (evenkeel.count("drain timeout") > 0) this.#problems.push("something was cut off by the drain timeout");
+    const left = groupOf(evenkeel.pid);
+    if (left.length > 0) this.#problems.push(`processes left over: ${left.join(", ")}`);
+    const { asked, notConnected } = this.#clients;
+    const accounts = account({ asked, notConnected, killsMs, generations, journals });
     this.#problems.push(...accounts.problems);
-    this.#accounted = `${accounts.lines} lines in the log (${counts(accounts.reasons)}), ${accounts.lost} lost with killed workers or clients that left`;
+    this.#accounted = `${accounts.lines} lines in the log (${countEach(accounts.reasons)}), ${accounts.lost} lost with killed workers or clients that left`;
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.#clients.stop(), this.#watch.stop()]);
+    await Promise.all([this.#clients.end(), this.#watch.stop()]);
   }
 
   violations(): string[] {
@@ -159,25 +178,26 @@ class ChaosRun {
   }
 
   summary(plan: readonly Step[]): string {
-    const outcomes = new Map<string, number>();
-    for (const { status, breach } of this.#clients.asked) {
-      const outcome = breach ?? String(status);
-      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
-    }
+    const { asked, notConnected } = this.#clients;
+    const outcomes = countEach(asked.map(({ breach, status }) => breach ?? String(status)));
+    const speeches = countEach(asked.map(({ speech }) => speech));
+    const upgrades = this.#inflictor.changes.generations.current;
     const memory = `${Math.round(Math.max(0, ...this.#watch.memoryMiB))} MiB at most in a process`;
-    return `${plan.length} faults, ${this.#clients.asked.length} requests (${counts(outcomes)}); ${this.#accounted}; ${memory}`;
+    const requests = `${asked.length} requests (${speeches}; ${outcomes}), ${notConnected.length} connections to killed workers`;
+    return `${plan.length} faults, ${upgrades} upgrades, ${requests}; ${this.#accounted}; ${memory}`;
   }
 
   /** So many connections that each worker gets some. */
-  async #everyWorkerServes(port: number, expected: string): Promise<void> {
+  async #everyWorkerServes(origin: string, expected: string): Promise<void> {
     const ask = async (): Promise<string> => {
-      const options = { headers: { Connection: "close" }, signal: AbortSignal.timeout(ANSWER_MS) };
-      const answer = await fetch(`http://127.0.0.1:${port}/variant`, options).catch(() => undefined);
+      const tls = { rejectUnauthorized: false };
+      const options = { headers: { Connection: "close" }, signal: AbortSignal.timeout(ANSWER_MS), tls };
+      const answer = await fetch(`${origin}/variant`, options).catch(() => undefined);
       return (await answer?.text()) ?? "no answer";
     };
     const answers = new Set(await Promise.all(Array.from({ length: CONNECTIONS_FOR_ALL }, ask)));
     if (answers.size !== 1 || !answers.has(expected))
-      this.#problems.push(`port ${port} after the last reload: ${[...answers].join(", ")} instead of ${expected}`);
+      this.#problems.push(`${origin} after the last reload: ${[...answers].join(", ")} instead of ${expected}`);
   }
 
   /** Each user's requests go to one endpoint, in whichever worker they arrive. */
@@ -185,8 +205,8 @@ class ChaosRun {
     for (let user = 0; user < USERS; user++) {
       const ports = new Set<string>();
       for (let count = 0; count < 4; count++) {
-        const answer = await this.#clients.askOnce("/users", `X-User: user-${user}\r\nConnection: close\r\n`);
-        ports.add(/^x-port: *(\d+)/im.exec(answer?.head ?? "")?.[1] ?? "none");
+        const answer = await this.#clients.askOnce("/users", `user-${user}`, count % 2 === 0 ? "plain" : "tls");
+        ports.add(answer?.field("x-port") ?? "none");
       }
       if (ports.size > 1) this.#problems.push(`user-${user} was sent to ${[...ports].join(" and ")}`);
     }
@@ -213,9 +233,16 @@ class ChaosRun {
   }
 }
 
-function counts(of: ReadonlyMap<string, number>): string {
-  const mostFirst = [...of].sort(([, a], [, b]) => b - a);
-  return mostFirst.map(([what, count]) => `${what}: ${count}`).join(", ");
+/** What was refused, as a connection of HTTP/2 ended, clients ask again elsewhere. */
+function hasFailed({ status, breach }: Asked): boolean {
+  return status !== 200 && status !== 101 && breach !== "left" && breach !== "refused";
+}
+
+function countEach(what: readonly string[]): string {
+  const counted = new Map<string, number>();
+  for (const each of what) counted.set(each, (counted.get(each) ?? 0) + 1);
+  const mostFirst = [...counted].sort(([, a], [, b]) => b - a);
+  return mostFirst.map(([each, count]) => `${each}: ${count}`).join(", ");
 }
 
 export function describeRun({ seed, seconds }: ChaosOptions, { plan, violations, log }: ChaosReport): string {

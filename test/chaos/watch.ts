@@ -1,6 +1,7 @@
 /** What holds all the time, looked at while everything goes wrong, and how much the processes use. */
 import type { Evenkeel } from "../support/evenkeel.ts";
 import { openDescriptors, residentBytes } from "../support/process.ts";
+import type { Generations } from "./generations.ts";
 
 const LOOK_MS = 500;
 const ANSWER_MS = 10_000;
@@ -16,12 +17,14 @@ export class Watch {
   /** Of the process that has most, once per look. */
   readonly memoryMiB: number[] = [];
   readonly #evenkeel: Evenkeel;
+  readonly #generations: Generations;
   #isOver = false;
   #running: Promise<void> = Promise.resolve();
   #before = new Map<string, number>();
 
-  constructor(evenkeel: Evenkeel) {
+  constructor(evenkeel: Evenkeel, generations: Generations) {
     this.#evenkeel = evenkeel;
+    this.#generations = generations;
   }
 
   start(): void {
@@ -36,9 +39,12 @@ export class Watch {
 
   async #run(): Promise<void> {
     while (!this.#isOver) {
+      const { epoch } = this.#generations;
       const read = this.#evenkeel.metrics().then((metrics) => metrics.counters());
       const counters = await Promise.race([read.catch(() => undefined), Bun.sleep(ANSWER_MS)]);
-      if (counters === undefined) this.problems.push("the admin server did not answer");
+      // In an upgrade either process may answer, and a connection that waited for the one that leaves is lost.
+      if (this.#generations.isChanging || this.#generations.epoch !== epoch) this.#before = new Map();
+      else if (counters === undefined) this.problems.push("the admin server did not answer");
       else this.#compare(counters);
       this.memoryMiB.push(Math.max(...processesOf(this.#evenkeel).map(residentBytes)) / MIB);
       await Bun.sleep(LOOK_MS);
@@ -64,7 +70,7 @@ export class Watch {
 }
 
 export function processesOf(evenkeel: Evenkeel): number[] {
-  return [evenkeel.pid, ...evenkeel.workers()];
+  return [evenkeel.supervisor, ...evenkeel.workers()];
 }
 
 /** Open descriptors of all processes; one that is just ending has none. */

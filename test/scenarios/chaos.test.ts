@@ -4,14 +4,14 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { account } from "../chaos/accounting.ts";
-import type { Asked } from "../chaos/clients.ts";
+import type { Asked, NotConnected } from "../chaos/clients.ts";
 import { describeRun, runChaos } from "../chaos/run.ts";
 import { Metrics } from "../support/evenkeel.ts";
 import { endAll } from "../support/process.ts";
 
 const SECONDS = 15;
-/** Kills workers, one of them while a configuration is changed, and has nearly every fault there is. */
-const SEED = 2;
+/** Has every fault there is but one, an upgrade, one that fails and killed workers among them. */
+const SEED = 207;
 
 afterEach(endAll);
 
@@ -39,6 +39,9 @@ evenkeel_endpoint_attempts_total{pool="app",endpoint="a"} 1
     metrics?: string;
     asked?: Partial<Asked>;
     killsMs?: number[];
+    /** When the counters were read, if not at the end. */
+    readMs?: number;
+    notConnected?: NotConnected[];
   }): string {
     const folder = mkdtempSync(join(tmpdir(), "evenkeel-accounts-"));
     const [accessLog, journal] = [join(folder, "log"), join(folder, "journal")];
@@ -46,6 +49,7 @@ evenkeel_endpoint_attempts_total{pool="app",endpoint="a"} 1
     writeFileSync(journal, change.journal ?? "0\n");
     const asked: Asked = {
       number: 0,
+      speech: "plain",
       method: "POST",
       target: "/app?n=0&size=1",
       fromMs: 5_000,
@@ -56,7 +60,11 @@ evenkeel_endpoint_attempts_total{pool="app",endpoint="a"} 1
       ...change.asked,
     };
     const metrics = new Metrics(change.metrics ?? GOOD_METRICS);
-    const found = account({ asked: [asked], killsMs: change.killsMs ?? [], accessLog, journals: [journal], metrics });
+    const readMs = change.readMs ?? Number.POSITIVE_INFINITY;
+    const { killsMs = [], notConnected = [] } = change;
+    const reading = { fromMs: readMs, untilMs: readMs, metrics };
+    const generations = [{ accessLog, killsMs, reading, memory: undefined }];
+    const found = account({ asked: [asked], notConnected, killsMs, generations, journals: [journal] });
     rmSync(folder, { recursive: true });
     return found.problems.join("\n");
   }
@@ -81,6 +89,27 @@ evenkeel_endpoint_attempts_total{pool="app",endpoint="a"} 1
   test("what was done twice, or not at all although its client was told so", () => {
     expect(problems({ journal: "0\n0\n" })).toContain("POST executed twice");
     expect(problems({ journal: "" })).toContain("POST acknowledged but not executed");
+  });
+
+  test("what was refused, but looked at all the same", () => {
+    const refused: Partial<Asked> = { status: 0, breach: "refused" };
+    expect(problems({ asked: refused, log: "", journal: "", metrics: "" })).toBe("");
+    expect(problems({ asked: refused })).toContain("not what its client saw");
+    expect(problems({ asked: refused })).toContain("POST refused and executed");
+  });
+
+  test("connections that nobody has taken, unless a worker was killed", () => {
+    const notConnected: NotConnected[] = [{ speech: "tls", fromMs: 5_000, untilMs: 5_001 }];
+    expect(problems({ notConnected })).toContain("connection that came to nothing");
+    expect(problems({ notConnected, killsMs: [5_000] })).toBe("");
+  });
+
+  test("counters that say too little or too much for when they were read", () => {
+    expect(problems({ readMs: 20_000 })).toBe("");
+    expect(problems({ readMs: 20_000, metrics: "" })).toContain("process 1 of 1: requests, and lines of the log");
+    expect(problems({ readMs: 5_005 })).toBe("");
+    expect(problems({ readMs: 5_005, metrics: "" })).toBe("");
+    expect(problems({ readMs: 4_000 })).toContain("process 1 of 1: requests, and lines of the log");
   });
 
   test("counters that say something else", () => {
