@@ -118,6 +118,7 @@ export class Arrivals implements PrefaceOwner, PeekOwner, HandshakeOwner {
   }
 
   #acceptTls(socket: Socket<Connection>): void {
+    if (isGone(socket)) return socket.terminate();
     const { tls } = this.#owner.settings;
     const timeoutMs = tls?.handshakeTimeoutMs ?? 0;
     const deadlineMs = this.#context.clock.now() + timeoutMs;
@@ -125,6 +126,7 @@ export class Arrivals implements PrefaceOwner, PeekOwner, HandshakeOwner {
   }
 
   #accept(socket: Socket<Connection>): void {
+    if (isGone(socket)) return socket.terminate();
     const ip = plainIp(socket.remoteAddress);
     const { proxyProtocol, tls } = this.#owner.settings;
     if (proxyProtocol?.from.has(ip) !== true) return this.#identified(socket, plainOrigin(ip));
@@ -274,6 +276,11 @@ export class Arrivals implements PrefaceOwner, PeekOwner, HandshakeOwner {
     if (wasResumed(socket)) metrics.add(cells + LISTENER.handshakesResumed, 1);
     this.#owner.arrived(socket, { ...connection.origin, tls: view }, undefined);
   }
+}
+
+/** The client has reset the connection while it waited to be accepted: then nobody knows any more where it came from. */
+function isGone(socket: Socket<Connection>): boolean {
+  return (socket.remoteAddress as string | undefined) === undefined;
 }
 
 /** `ip` is where the header came from: it counts when the header tells of nobody else. */
