@@ -142,10 +142,11 @@ export class ClientConnection extends AnsweringConnection implements ClientSide 
     else if (this.#peerEnded && !exchange.answerBegun) this.#breakConnection(exchange, "E_CLIENT_CLOSED");
   }
 
-  /** The listener is stopping: busy connections close after their answer, idle ones soon. */
+  /** The listener is stopping: connections close after the first answer that says so, idle ones soon. */
   drain(): void {
     this.#draining = true;
-    this.keepAlive = false;
+    // An answer that has begun says whether another request may follow: the client may be sending it right now.
+    if (this.#exchange?.answerBegun !== true) this.keepAlive = false;
     // Not at once: a request that is on its way right now would be lost.
     if (this.isIdle) this.deadlineMs = Math.min(this.deadlineMs, this.context.clock.now() + DRAIN_IDLE_MS);
   }

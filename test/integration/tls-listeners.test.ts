@@ -1,11 +1,12 @@
 /** Listeners that speak TLS, in this process, with openssl and node:tls as clients. */
-import { afterAll, afterEach, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, describe, expect, spyOn, test } from "bun:test";
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { DataPath } from "../../src/app/data-path.ts";
 import { FakeClock } from "../../src/base/fake-clock.ts";
 import type { ConfigInput } from "../../src/config/schema.ts";
 import { LISTENER } from "../../src/observability/metrics-table.ts";
+import { connectionHandlers } from "../../src/transport/connection.ts";
 import { duplicateDescriptor, openListeningSocket, portOf } from "../../src/transport/listening-socket.ts";
 import { type Balancer, startBalancer } from "../support/balancer.ts";
 import { createAuthority, hasOpenssl } from "../support/openssl.ts";
@@ -104,6 +105,19 @@ else {
       });
       expect(await accepted).toBe("accepted");
       client.socket.destroy();
+    });
+
+    test("passes over who has reset the connection while it waited", async () => {
+      const errors = spyOn(connectionHandlers, "error");
+      const descriptor = openListeningSocket("127.0.0.1", 0);
+      const port = portOf(descriptor);
+      const { dataPath } = prepareSecure(descriptor);
+      for (let count = 0; count < 10; count++) (await tcpClient(port)).socket.resetAndDestroy();
+      dataPath.commit();
+      expect(bodyOf(await ask(port))).toBe("secure");
+      expect(dataPath.openConnections()).toBe(0);
+      expect(errors).toHaveBeenCalledTimes(0);
+      errors.mockRestore();
     });
   });
 
