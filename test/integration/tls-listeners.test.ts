@@ -69,18 +69,6 @@ else {
       for (const answer of answers) expect(bodyOf(await answer)).toBe("secure");
     });
 
-    test("is left by those who have reset their connection meanwhile", async () => {
-      const descriptor = openListeningSocket("127.0.0.1", 0);
-      const port = portOf(descriptor);
-      const { dataPath, tables } = prepareSecure(descriptor);
-      for (let index = 0; index < 3; index++) (await tcpClient(port)).socket.resetAndDestroy();
-      await Bun.sleep(100);
-      dataPath.commit();
-      expect(bodyOf(await ask(port))).toBe("secure");
-      const open = (row: number): number => tables.metrics.read("listener", row, LISTENER.open);
-      await eventually(() => dataPath.openConnections() === 0 && open(0) + open(1) === 0, "no connection left");
-    });
-
     test.each([
       ["never serves", (dataPath: DataPath) => dataPath.abort()],
       [
