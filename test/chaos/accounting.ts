@@ -35,7 +35,7 @@ export interface Accounts {
   readonly lines: number;
   /** Why evenkeel itself has ended requests. */
   readonly reasons: readonly string[];
-  /** Requests without a line because their worker was killed. */
+  /** Requests without a line. */
   readonly lost: number;
 }
 
@@ -51,13 +51,14 @@ export function account(evidence: Evidence): Accounts {
     ...some("internal failure", lines.filter(({ reason }) => reason === "E_INTERNAL").map(show)),
     ...some("request without a line", missing.filter((asked) => !mayBeMissing(asked, evidence)).map(show)),
     ...some("line that is not what its client saw", contradictions(evidence, byNumber)),
-    ...some("connection that came to nothing", evidence.notConnected.filter((one) => !isNear(evidence, one)).map(show)),
+    ...some("connection that came to nothing", unexplainedConnections(evidence).map(show)),
     ...executionProblems(evidence),
-    ...evidence.generations.flatMap((generation, index) =>
-      checkCounters({ generation, lines: linesOf[index] ?? [], asked: evidence.asked, missing }).map(
-        (problem) => `process ${index + 1} of ${linesOf.length}: ${problem}`,
-      ),
-    ),
+    ...evidence.generations.flatMap((generation, index) => {
+      // Whose worker was killed may have been counted all the same.
+      const lost = missing.filter((asked) => isNear(generation.killsMs, asked));
+      const problems = checkCounters({ generation, lines: linesOf[index] ?? [], asked: evidence.asked, lost });
+      return problems.map((problem) => `process ${index + 1} of ${linesOf.length}: ${problem}`);
+    }),
   ];
   const reasons = lines.map(({ reason }) => reason).filter((reason) => reason !== "-");
   return { problems, lines: lines.length, reasons, lost: missing.length };
@@ -91,11 +92,15 @@ function isUnexplained({ status, attempts, reason }: Line): boolean {
 
 function mayBeMissing(asked: Asked, evidence: Evidence): boolean {
   // Who leaves may do so before the request is there. What was refused nobody has looked at.
-  return asked.breach === "left" || asked.breach === "refused" || isNear(evidence, asked);
+  return asked.breach === "left" || asked.breach === "refused" || isNear(evidence.killsMs, asked);
 }
 
-function isNear({ killsMs }: Evidence, { fromMs, untilMs }: Pick<Asked, "fromMs" | "untilMs">): boolean {
+function isNear(killsMs: readonly number[], { fromMs, untilMs }: Pick<Asked, "fromMs" | "untilMs">): boolean {
   return killsMs.some((ms) => ms >= fromMs - UNNOTICED_MS && ms <= untilMs + UNWRITTEN_MS);
+}
+
+function unexplainedConnections({ notConnected, killsMs }: Evidence): NotConnected[] {
+  return notConnected.filter((connection) => !isNear(killsMs, connection));
 }
 
 function contradictions(evidence: Evidence, lines: ReadonlyMap<number, Line>): string[] {
@@ -103,7 +108,7 @@ function contradictions(evidence: Evidence, lines: ReadonlyMap<number, Line>): s
     const line = lines.get(request.number);
     if (line === undefined || request.breach === "left") return [];
     // What a worker has sent and logged may be lost on the way when it is killed right then.
-    const isBroken = request.status === 0 && isNear(evidence, request);
+    const isBroken = request.status === 0 && isNear(evidence.killsMs, request);
     // A WebSocket ends when either side does so, in whatever way.
     const isTunnel = request.speech === "websocket" && request.breach === "cut" && line.status === 101;
     const isSame =

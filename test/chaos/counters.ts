@@ -16,8 +16,8 @@ export interface Counted {
   readonly generation: Generation;
   readonly lines: readonly Line[];
   readonly asked: readonly Asked[];
-  /** Requests without a line. */
-  readonly missing: readonly Asked[];
+  /** Requests without a line, whose worker was killed. */
+  readonly lost: readonly Asked[];
 }
 
 interface Counters {
@@ -32,7 +32,6 @@ interface Counters {
 interface Expected {
   readonly certain: readonly Line[];
   readonly possible: readonly Line[];
-  /** Requests without a line. */
   readonly lost: number;
   readonly killed: number;
 }
@@ -60,11 +59,11 @@ function shownCounters(metrics: Metrics): Counters {
   };
 }
 
-function expectedAt({ generation, lines, asked, missing }: Counted, fromMs: number, untilMs: number): Expected {
+function expectedAt({ generation, lines, asked, lost }: Counted, fromMs: number, untilMs: number): Expected {
   return {
     certain: lines.filter(({ number }) => isOver(asked[number], fromMs)),
     possible: lines.filter(({ number }) => (asked[number]?.fromMs ?? 0) <= untilMs),
-    lost: missing.filter((request) => request.fromMs <= untilMs).length,
+    lost: lost.filter((request) => request.fromMs <= untilMs).length,
     killed: generation.killsMs.length,
   };
 }

@@ -8,6 +8,7 @@ import { type Asked, Clients } from "./clients.ts";
 import { Inflictor } from "./inflict.ts";
 import { describeStep, planChaos, type Step } from "./plan.ts";
 import { USERS } from "./question.ts";
+import { untilQuiet } from "./quiet.ts";
 import { buildScene, POOLS, type Scene, WORKERS } from "./scene.ts";
 import { descriptorsOf, Watch } from "./watch.ts";
 
@@ -16,7 +17,6 @@ const WARM_UP_MS = 1_500;
 const CALM_MS = 1_500;
 /** Event queues, timers and health checks under way come and go. */
 const DESCRIPTOR_SLACK = 10;
-const QUIET_MS = 20_000;
 const CONNECTIONS_FOR_ALL = 24;
 const ANSWER_MS = 10_000;
 
@@ -78,7 +78,7 @@ class ChaosRun {
     clients.start();
     await Bun.sleep(WARM_UP_MS);
     await clients.stop();
-    await this.#untilQuiet();
+    await untilQuiet(this.#scene);
     this.#descriptors = descriptorsOf(this.#scene.evenkeel);
     const failed = clients.asked.filter(hasFailed);
     if (failed.length > 0) this.#problems.push(`before any fault: ${JSON.stringify(failed[0])}`);
@@ -121,7 +121,7 @@ class ChaosRun {
   /** Nothing is under way, nothing is held, and it still does what it is told. */
   async comeToRest(): Promise<void> {
     const { evenkeel } = this.#scene;
-    await this.#untilQuiet();
+    await untilQuiet(this.#scene);
     await eventually(
       () => descriptorsOf(evenkeel) <= this.#descriptors + DESCRIPTOR_SLACK,
       () => `${this.#descriptors} open descriptors as before; there are ${descriptorsOf(evenkeel)}`,
@@ -210,26 +210,6 @@ class ChaosRun {
       }
       if (ports.size > 1) this.#problems.push(`user-${user} was sent to ${[...ports].join(" and ")}`);
     }
-  }
-
-  async #untilQuiet(): Promise<void> {
-    const { evenkeel } = this.#scene;
-    const held = [
-      "evenkeel_endpoint_in_flight",
-      "evenkeel_listener_connections_open",
-      "evenkeel_endpoint_connections_open",
-      "evenkeel_pool_waiting",
-    ];
-    let last = "";
-    await eventually(
-      async () => {
-        const metrics = await evenkeel.metrics();
-        last = held.map((name) => `${name} ${metrics.sum(name)}`).join(", ");
-        return held.every((name) => metrics.sum(name) === 0);
-      },
-      () => `nothing to be under way: ${last}`,
-      QUIET_MS,
-    );
   }
 }
 
