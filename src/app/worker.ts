@@ -6,6 +6,7 @@ import { systemRandom } from "../base/random.ts";
 import { createLog } from "../observability/log.ts";
 import type { LogConfig } from "../observability/schema.ts";
 import { receiveDescriptors } from "../transport/descriptor-passing.ts";
+import { reportFaults } from "../transport/faults.ts";
 import { createDataPath } from "./create-data-path.ts";
 import type { DataPath } from "./data-path.ts";
 import { mapSharedMemory } from "./memory.ts";
@@ -19,6 +20,7 @@ const ORPHAN_LOOK_MS = 200;
 export function runWorker(worker: number, workers: number): void {
   const tables = mapSharedMemory(MEMORY_DESCRIPTOR, workers);
   const log = createLog({ level: "info", format: "text" }, systemClock, (line) => void writeSync(2, line));
+  reportFaults((error) => log.error("a fault of evenkeel ended a connection", { stack: error.stack }));
   const dataPath = createDataPath({
     worker,
     endpointTable: tables.endpoints,

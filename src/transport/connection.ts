@@ -4,6 +4,7 @@
  */
 import type { Socket, SocketHandler } from "bun";
 import { type Deadline, NEVER } from "./deadlines.ts";
+import { tellFault } from "./faults.ts";
 import type { Place } from "./origin.ts";
 
 export abstract class Connection implements Deadline {
@@ -161,6 +162,8 @@ export const connectionHandlers = {
   drain: (socket) => socket.data?.socketDrained(),
   end: (socket) => socket.data?.onPeerEnd(),
   close: (socket, error) => socket.data?.socketClosed(error !== undefined),
-  // An error is followed by close, which is where everything is given back.
-  error: () => {},
+  // What broke the connection is followed by close, which is where everything is given back.
+  error: (socket, error) => {
+    if (tellFault(error)) socket.terminate();
+  },
 } as const satisfies SocketHandler<Connection>;
