@@ -157,6 +157,8 @@ class ChaosRun {
     );
     const ending = await evenkeel.ending();
     if (ending !== 0) this.#problems.push(`evenkeel ended with ${ending}`);
+    const faults = evenkeel.count("a fault of evenkeel");
+    if (faults > 0) this.#problems.push(`${faults} faults of its own are in its log`);
     const stopped = evenkeel.count("INFO  stopped");
     if (stopped !== generations.length)
       this.#problems.push(`${stopped} of ${generations.length} processes stopped in good order`);
