@@ -1,6 +1,7 @@
 /** The admin API: what there is, in JSON, and the few things that can be changed while running. */
 import { timingSafeEqual } from "node:crypto";
 import { z } from "zod";
+import { suggest } from "../base/suggest.ts";
 import { ADMIN_STATES } from "../upstreams/admin-state.ts";
 import type {
   EndpointAddRequest,
@@ -49,6 +50,8 @@ const addSchema = z.strictObject({
   maxConnections: z.int().min(0).max(1_000_000).optional(),
 });
 
+/** Of what there is when something is not there. */
+const MOST_LISTED = 10;
 const WRITES = new Set(["POST", "PUT", "PATCH", "DELETE"]);
 
 /** Answers a request whose path begins with /api/. */
@@ -112,12 +115,12 @@ function answerEvents(request: Request, url: URL, { events }: ApiBackend): Respo
 function answerPools(backend: ApiBackend, name: string | undefined): Response {
   if (name === undefined) return json(backend.pools());
   const pool = backend.pool(name);
-  return pool === undefined ? noPool(name) : json(pool);
+  return pool === undefined ? noPool(backend, name) : json(pool);
 }
 
 async function answerEndpoints(request: Request, backend: ApiBackend, pool: string): Promise<Response> {
   const known = backend.pool(pool);
-  if (known === undefined) return noPool(pool);
+  if (known === undefined) return noPool(backend, pool);
   if (request.method === "GET" || request.method === "HEAD") return json(known.endpoints);
   if (request.method !== "POST") return notAllowed("GET, HEAD, POST");
   const body = await readBody(request, addSchema);
@@ -128,8 +131,7 @@ async function answerEndpoints(request: Request, backend: ApiBackend, pool: stri
 
 async function answerEndpoint(request: Request, backend: ApiBackend, pool: string, id: string): Promise<Response> {
   const known = backend.endpoint(pool, id);
-  if (known === undefined)
-    return backend.pool(pool) === undefined ? noPool(pool) : problem(404, `pool ${pool} has no endpoint ${id}`);
+  if (known === undefined) return noEndpoint(backend, pool, id);
   switch (request.method) {
     case "GET":
     case "HEAD":
@@ -165,8 +167,27 @@ async function readBody<Body>(request: Request, schema: z.ZodType<Body>): Promis
   return problem(400, complaints.join("; "));
 }
 
-function noPool(name: string): Response {
-  return problem(404, `there is no pool named ${name}`);
+function noPool(backend: ApiBackend, name: string): Response {
+  const names = backend.pools().map((pool) => pool.name);
+  const near = suggest(name, names);
+  return problem(
+    404,
+    `there is no pool named ${name}${near === undefined ? listed(names) : `; did you mean ${near}?`}`,
+  );
+}
+
+function noEndpoint(backend: ApiBackend, pool: string, id: string): Response {
+  const known = backend.pool(pool);
+  if (known === undefined) return noPool(backend, pool);
+  const ids = known.endpoints.map(({ endpoint }) => endpoint);
+  // No guess: addresses are alike, and what is near may be just the one to leave alone.
+  return problem(404, `pool ${pool} has no endpoint ${id}${listed(ids)}`);
+}
+
+function listed(names: readonly string[]): string {
+  if (names.length === 0) return "";
+  const more = names.length > MOST_LISTED ? ` and ${names.length - MOST_LISTED} more` : "";
+  return `; there are: ${names.slice(0, MOST_LISTED).join(", ")}${more}`;
 }
 
 function notAllowed(allow: string): Response {

@@ -151,7 +151,8 @@ test(
       expect(text).toMatch(line);
     expect(JSON.parse(await status(evenkeel, "app", b.address, "--json")).against).toHaveLength(3);
     const unknown = await runCommand("status", "app", "10.0.0.9:1", "--admin", `127.0.0.1:${evenkeel.adminPort}`);
-    expect([unknown.code, unknown.stderr]).toEqual([1, "evenkeel: pool app has no endpoint 10.0.0.9:1\n"]);
+    expect(unknown.code).toBe(1);
+    expect(unknown.stderr).toStartWith("evenkeel: pool app has no endpoint 10.0.0.9:1; there are: 127.0.0.1:");
   },
   TIMEOUT_MS,
 );
