@@ -17,13 +17,23 @@ const fuzz = readdirSync(join(root, "test", "fuzz"))
 const soak = join(root, "test", "scenarios", "soak.test.ts");
 const env = { EVENKEEL_SOAK_SECONDS: SOAK_SECONDS, EVENKEEL_FUZZ_RUNS: FUZZ_RUNS, ...process.env };
 let failed = 0;
+let interrupted = false;
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"])
+  process.on(signal, () => {
+    interrupted = true;
+  });
+/** What was not begun when somebody wanted an end is not begun any more. */
+async function run(args) {
+  if (interrupted) process.exit(1);
+  if ((await runBun(args, { cwd: root, env })) !== 0) failed++;
+}
 // One after another: each measures or loads the whole machine.
 for (const file of [soak, ...fuzz]) {
   console.log(`nightly: ${file.slice(root.length + 1)}`);
-  if ((await runBun(["test", "--timeout", TEST_TIMEOUT_MS, file], { cwd: root, env })) !== 0) failed++;
+  await run(["test", "--timeout", TEST_TIMEOUT_MS, file]);
 }
 console.log("nightly: chaos");
 const chaos = [join(root, "test", "chaos", "main.ts"), "--seconds", CHAOS_SECONDS];
-if ((await runBun(chaos, { cwd: root })) !== 0) failed++;
+await run(chaos);
 console.log(failed === 0 ? "nightly: all passed" : `nightly: ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;

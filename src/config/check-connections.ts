@@ -3,6 +3,7 @@
 import type { Path } from "../base/place.ts";
 import { keyNeedsHttp } from "../pools/key-schema.ts";
 import type { MatchConfig } from "../routing/schema.ts";
+import { isCarried } from "../sessions/schema.ts";
 import type { Config } from "./schema.ts";
 
 type Report = (path: Path, message: string, hint?: string) => void;
@@ -12,9 +13,13 @@ const HTTP_SETTINGS = ["redirect", "respond", "requestHeaders", "responseHeaders
 
 export function checkConnectionListeners(config: Config, error: Report): void {
   const isHttp = (name: string): boolean => (config.listeners[name]?.protocol ?? "http") === "http";
+  /** With one of the listeners that use it, of UDP if there is one. */
   const pools = new Map<string, string>();
+  const use = (pool: string, listener: string): void => {
+    if (config.listeners[listener]?.protocol === "udp" || !pools.has(pool)) pools.set(pool, listener);
+  };
   for (const [name, listener] of Object.entries(config.listeners))
-    if (listener.protocol !== "http" && listener.pool !== undefined) pools.set(listener.pool, `listeners.${name}`);
+    if (listener.protocol !== "http" && listener.pool !== undefined) use(listener.pool, name);
 
   for (const [index, route] of config.routes.entries()) {
     const path: Path = ["routes", index];
@@ -32,7 +37,7 @@ export function checkConnectionListeners(config: Config, error: Report): void {
     if (route.split?.key !== undefined && keyNeedsHttp(route.split.key))
       error([...path, "split", "key"], `needs HTTP, but listeners.${first} is ${protocol}`, KEY_HINT);
     for (const pool of [route.pool, ...(route.split?.pools.map((part) => part.pool) ?? [])])
-      if (pool !== undefined) pools.set(pool, `listeners.${first}`);
+      if (pool !== undefined) for (const listener of connections) use(pool, listener);
   }
   for (const [name, from] of pools) checkPool(config, name, from, error);
   for (const name of datagramPools(config)) {
@@ -54,19 +59,25 @@ export function checkConnectionListeners(config: Config, error: Report): void {
 }
 
 /** What a pool cannot have whose users, `from` among them, are not requests. */
-function checkPool({ pools }: Config, name: string, from: string, error: Report): void {
+function checkPool({ pools, listeners }: Config, name: string, from: string, error: Report): void {
   const pool = pools[name];
   if (pool === undefined) return;
   const { key, queue, hedging, adaptiveConcurrency, sessions, sorry, retry, connections } = pool;
   const needsHttp = (path: Path, hint?: string): void =>
-    error(["pools", name, ...path], `needs HTTP, but ${from}, which uses this pool, has no requests`, hint);
+    error(["pools", name, ...path], `needs HTTP, but listeners.${from}, which uses this pool, has no requests`, hint);
   if (key !== undefined && keyNeedsHttp(key)) needsHttp(["key"], KEY_HINT);
   if (queue.priorityHeader !== undefined) needsHttp(["queue", "priorityHeader"]);
   if (hedging !== false) needsHttp(["hedging"]);
   if (adaptiveConcurrency !== false) needsHttp(["adaptiveConcurrency"]);
   if (sorry !== undefined) needsHttp(["sorry"]);
-  if (sessions !== undefined)
-    needsHttp(["sessions"], "to keep an address on one endpoint there, use balance: maglev with key: clientIp");
+  if (sessions !== undefined && listeners[from]?.protocol === "udp")
+    error(
+      ["pools", name, "sessions"],
+      `needs requests or connections, but listeners.${from}, which uses this pool, is udp`,
+      "to keep an address on one endpoint there, use balance: maglev with key: clientIp",
+    );
+  else if (sessions !== undefined && isCarried(sessions))
+    needsHttp(["sessions", "type"], "connections have clientIp and, where a listener ends TLS, clientCertificate");
   if (retry.backoff.base > 0) needsHttp(["retry", "backoff"]);
   if (retry.perTryTimeout > 0)
     needsHttp(["retry", "perTryTimeout"], "for the time to connect there is connections.connectTimeout");

@@ -8,6 +8,7 @@ import type { FilterContext } from "../filters/definition.ts";
 import type { AccessRecord } from "../observability/access-format.ts";
 import type { Pool } from "../pools/pool.ts";
 import type { GateTicket } from "../pools/pool-gate.ts";
+import type { PoolSession } from "../pools/pool-session.ts";
 import type { Head } from "../protocols/http1/head.ts";
 import { type Admission, PASSED } from "../resilience/circuit-breaker.ts";
 import type { ConcurrencyLimits } from "../resilience/concurrency-limits.ts";
@@ -41,21 +42,9 @@ export interface RunningAttempt {
 }
 
 /** The session of the exchange, where its pool has sessions (session.ts). */
-export interface FollowedSession {
-  /** What became of it; "" when the request has none. */
-  readonly outcome: string;
-  /** The endpoint it belongs to, while that is in the pool. */
-  readonly preferred: Endpoint | undefined;
-  /** Its endpoint is not there, and no other may take its place. */
-  readonly lost: boolean;
-  /** It goes to `preferred` or nowhere. */
-  readonly isBound: boolean;
-  /** An attempt on `endpoint` begins. */
-  goesTo(endpoint: Endpoint): void;
+export interface FollowedSession extends PoolSession {
   /** The answer's head is about to go to the client. */
   answered(head: Head): void;
-  /** The exchange has ended. */
-  count(): void;
 }
 
 export class Exchange extends ReceivedRequest implements FilterContext, AccessRecord {

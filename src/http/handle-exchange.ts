@@ -5,6 +5,7 @@
 import { ERRORS, type ErrorCode } from "../base/errors.ts";
 import { POOL } from "../observability/metrics-table.ts";
 import { isForFallback } from "../pools/fallback.ts";
+import { pick } from "../pools/pick.ts";
 import type { Pool } from "../pools/pool.ts";
 import { endRetry } from "../pools/retry-hold.ts";
 import { waitForEndpoint } from "../pools/wait-for-endpoint.ts";
@@ -17,7 +18,6 @@ import type { AttemptEnd, Exchange } from "./exchange.ts";
 import { finish, leavePool } from "./finish.ts";
 import { dropReplacedHeaders } from "./forward-request.ts";
 import { Hedge } from "./hedge.ts";
-import { pick } from "./pick.ts";
 import { priorityOf } from "./priority.ts";
 import { keyOf } from "./request-key.ts";
 import { respondToChallenge, respondWithError, respondWithFixed, respondWithRedirect } from "./respond.ts";
@@ -115,9 +115,16 @@ function enter(exchange: Exchange, pool: Pool): ErrorCode | undefined {
 /** One try. Comes back here from `attemptEnded`, and from the queue. */
 function attempt(exchange: Exchange, route: Route, pool: Pool): void {
   if (exchange.sessionInUse?.lost === true) return refuse(exchange, "E_SESSION_ENDPOINT");
-  const endpoint = pick(exchange, pool);
+  const endpoint = pickUntried(exchange, pool);
   if (endpoint === undefined) return waitOrRefuse(exchange, route, pool);
   send(exchange, route, pool, endpoint);
+}
+
+/** Never the same endpoint while another is left; but a pool of one is tried again on a fresh connection. */
+function pickUntried(exchange: Exchange, pool: Pool): Endpoint | undefined {
+  const { tried } = exchange;
+  const endpoint = pick(exchange, pool, tried);
+  return endpoint === undefined && tried !== undefined ? pick(exchange, pool, undefined) : endpoint;
 }
 
 function send(exchange: Exchange, route: Route, pool: Pool, endpoint: Endpoint): void {
@@ -149,7 +156,7 @@ function waitOrRefuse(exchange: Exchange, route: Route, pool: Pool): void {
     },
     pick() {
       exchange.nowMs = exchange.context.clock.now();
-      return pick(exchange, pool);
+      return pickUntried(exchange, pool);
     },
     begin(endpoint) {
       exchange.stopWaiting = undefined;

@@ -4,6 +4,7 @@
  * stands where the exchange's attempt does.
  */
 import { POOL } from "../observability/metrics-table.ts";
+import { giveBackPicked, pick } from "../pools/pick.ts";
 import type { Pool } from "../pools/pool.ts";
 import type { Hedgeable, PoolHedging } from "../pools/pool-hedging.ts";
 import { endRetry } from "../pools/retry-hold.ts";
@@ -11,7 +12,6 @@ import type { Head } from "../protocols/http1/head.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import { Attempt, type AttemptEnded, type AttemptWatch } from "./attempt.ts";
 import type { Exchange, RunningAttempt } from "./exchange.ts";
-import { giveBackPicked, pickOther } from "./pick.ts";
 import { asksForRetry, bookRetry, judgeAnswer } from "./retries.ts";
 import type { Route } from "./snapshot.ts";
 
@@ -63,7 +63,7 @@ export class Hedge implements AttemptWatch, RunningAttempt, Hedgeable {
     // Places that become free belong to those that have none at all.
     if (!exchange.isKept || pool.queue.length > 0) return;
     const { endpoint: slow } = this.#first;
-    const endpoint = pickOther(exchange, pool, [slow]);
+    const endpoint = pick(exchange, pool, [slow]);
     if (endpoint === undefined) return;
     // A reload may have made another object of the same endpoint.
     const isOther = endpoint.id !== slow.id;

@@ -61,6 +61,12 @@ export class PoolSessions<E extends SessionEndpoint> {
     return this.#tokens !== undefined;
   }
 
+  /** Whether only what endpoints have set counts as a session. */
+  get learns(): boolean {
+    const { config } = this;
+    return config.type === "cookie" ? config.mode === "learn" : config.type === "header" && config.learn;
+  }
+
   /** The pool's endpoints have changed. */
   replaceEndpoints(endpoints: readonly E[]): void {
     const secrets = this.#tokens?.secrets ?? 1;

@@ -93,7 +93,7 @@ const clientCertificateSchema = z.strictObject({ type: z.literal("clientCertific
 export const sessionsSchema = z
   .discriminatedUnion("type", [cookieSchema, headerSchema, clientIpSchema, clientCertificateSchema])
   .describe(
-    "Keep the requests of a session on one endpoint: by `cookie`, by a request `header`, by `clientIp`, or by `clientCertificate`.",
+    "Keep the requests of a session on one endpoint: by `cookie`, by a request `header`, by `clientIp`, or by `clientCertificate`; for TCP listeners its connections, by one of the last two.",
   );
 
 export type SessionsConfig = z.output<typeof sessionsSchema>;

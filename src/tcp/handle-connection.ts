@@ -7,12 +7,13 @@ import { hashString } from "../base/hash.ts";
 import { ENDPOINT, LISTENER, POOL, ROUTE } from "../observability/metrics-table.ts";
 import type { EndpointGuard } from "../pools/endpoint-guard.ts";
 import { isForFallback } from "../pools/fallback.ts";
-import { pickEndpoint, pickPastOpenCircuits } from "../pools/pick-endpoint.ts";
+import { pick } from "../pools/pick.ts";
 import type { Pool } from "../pools/pool.ts";
+import { connectionKey, PoolSession } from "../pools/pool-session.ts";
 import { endRetry, holdRetry } from "../pools/retry-hold.ts";
 import { waitForEndpoint } from "../pools/wait-for-endpoint.ts";
-import { PASSED } from "../resilience/circuit-breaker.ts";
 import { AMBIGUOUS } from "../routing/router.ts";
+import type { PoolSessions } from "../sessions/pool-sessions.ts";
 import { NEVER } from "../transport/deadlines.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { TcpExchange } from "./tcp-exchange.ts";
@@ -33,7 +34,20 @@ function begin(connection: TcpExchange, pool: Pool): void {
   const entered = pool.gate?.enter(connection.context.clock.now());
   if (typeof entered === "string") return fallBack(connection, entered);
   connection.ticket = entered;
-  attempt(connection, pool);
+  if (pool.sessions === undefined) attempt(connection, pool);
+  else findSession(connection, pool, pool.sessions);
+}
+
+/** Looks up where the client was before, and goes on with `attempt`: at once, or when a shared store has been asked. */
+function findSession(connection: TcpExchange, pool: Pool, sessions: PoolSessions<Endpoint>): void {
+  const key = connectionKey(sessions.config, connection.view);
+  const session = new PoolSession(connection, pool, sessions, key);
+  connection.sessionInUse = session;
+  connection.stopWaiting = session.lookUp(() => {
+    connection.stopWaiting = undefined;
+    attempt(connection, pool);
+  });
+  if (connection.stopWaiting === undefined) attempt(connection, pool);
 }
 
 /** The pool cannot take it: another one may, where that is set. No endpoint has seen anything of it. */
@@ -41,10 +55,14 @@ function fallBack(connection: TcpExchange, code: ErrorCode): void {
   const pool = connection.poolInUse as Pool;
   const { fallback } = pool;
   if (fallback === undefined || !isForFallback(code)) return refuse(connection, code);
+  // Elsewhere nobody knows what it is about.
+  if (connection.sessionInUse?.isBound === true) return refuse(connection, code);
   leavePool(connection, code);
   connection.context.metrics.add(pool.cells + POOL.fellBack, 1);
   connection.attemptsElsewhere = connection.attempts;
   connection.tried = undefined;
+  connection.sessionInUse?.count();
+  connection.sessionInUse = undefined;
   begin(connection, fallback);
 }
 
@@ -55,14 +73,22 @@ function keyOf(pool: Pool, clientIp: string): number {
 }
 
 function attempt(connection: TcpExchange, pool: Pool): void {
-  const endpoint = pick(connection, pool);
+  const { sessionInUse } = connection;
+  if (sessionInUse?.lost === true) return refuse(connection, "E_SESSION_ENDPOINT");
+  const endpoint = pick(connection, pool, connection.tried);
   if (endpoint !== undefined) return connect(connection, endpoint);
   connection.stopWaiting = waitForEndpoint(pool, {
     deadlineMs: NEVER,
-    get nowMs() {
-      return connection.context.clock.now();
+    get preferred() {
+      return sessionInUse?.preferred;
     },
-    pick: () => pick(connection, pool),
+    get isBound() {
+      return sessionInUse?.isBound === true;
+    },
+    get nowMs() {
+      return connection.nowMs;
+    },
+    pick: () => pick(connection, pool, connection.tried),
     begin(free) {
       connection.stopWaiting = undefined;
       connect(connection, free);
@@ -75,18 +101,11 @@ function attempt(connection: TcpExchange, pool: Pool): void {
   if (connection.stopWaiting !== undefined) connection.context.metrics.add(pool.cells + POOL.queued, 1);
 }
 
-function pick(connection: TcpExchange, pool: Pool): Endpoint | undefined {
-  const { view } = pool;
-  if (!view.hasCircuits) return pickEndpoint(view, connection.key, connection.tried);
-  const picked = pickPastOpenCircuits(view, connection.key, connection.tried, connection.context.clock.now());
-  connection.admission = picked?.admission ?? PASSED;
-  return picked?.endpoint;
-}
-
 function connect(connection: TcpExchange, endpoint: Endpoint): void {
   const { metrics, sweep, clock } = connection.context;
   connection.attempts++;
   connection.endpoint = endpoint.id;
+  connection.sessionInUse?.goesTo(endpoint);
   connection.connectStartedMs = clock.now();
   metrics.add(endpoint.cells + ENDPOINT.attempts, 1);
   const upstream = new TcpUpstream(endpoint, connection, (gone) => sweep.remove(gone));
@@ -102,6 +121,7 @@ export function connected(connection: TcpExchange, { endpoint }: TcpUpstream): v
   poolInUse?.view.guards?.get(endpoint)?.ended(admission, "success", connectMs, nowMs);
   ticket?.judge(false, connectMs, nowMs);
   endRetry(connection);
+  connection.sessionInUse?.count();
 }
 
 /** The endpoint could not be reached: nothing is lost, another may be tried. */
@@ -113,7 +133,7 @@ export function connectFailed(connection: TcpExchange, upstream: TcpUpstream, co
   metrics.add(endpoint.cells + ENDPOINT.failures, 1);
   giveBack(connection, upstream, true);
   connection.tried = connection.tried === undefined ? [endpoint] : [...connection.tried, endpoint];
-  const other = mayTryAgain(connection, pool) ? pick(connection, pool) : undefined;
+  const other = mayTryAgain(connection, pool) ? pick(connection, pool, connection.tried) : undefined;
   if (other === undefined) return fallBack(connection, code);
   metrics.add(pool.cells + POOL.retries, 1);
   connect(connection, other);
@@ -165,6 +185,12 @@ function leavePool(connection: TcpExchange, failure: ErrorCode | undefined): voi
   ticket.giveBack();
 }
 
+/** A session lives on after its connections, however long these were. */
+function endSession({ sessionInUse, connectMs }: TcpExchange): void {
+  if (connectMs < 0) sessionInUse?.count();
+  else sessionInUse?.renew();
+}
+
 /** Ends a connection that cannot be served; a reset, so that the client does not take it for the endpoint's own end. */
 export function refuse(connection: TcpExchange, code: ErrorCode): void {
   connection.failure ??= code;
@@ -186,6 +212,7 @@ export function finish(connection: TcpExchange): void {
     giveBack(connection, upstream, failure !== undefined && ERRORS[failure].source === "upstream");
   }
   leavePool(connection, failure);
+  endSession(connection);
   connection.totalMs = context.clock.now() - connection.startedMs;
   metrics.add(settings.cells + LISTENER.requests, 1);
   if (matched !== undefined) {

@@ -3,6 +3,7 @@ import type { ErrorCode } from "../base/errors.ts";
 import { ENDPOINT, LISTENER } from "../observability/metrics-table.ts";
 import type { Pool } from "../pools/pool.ts";
 import type { GateTicket } from "../pools/pool-gate.ts";
+import type { PoolSession } from "../pools/pool-session.ts";
 import { type Admission, PASSED } from "../resilience/circuit-breaker.ts";
 import type { ConcurrencyLimits } from "../resilience/concurrency-limits.ts";
 import type { RetryBudget } from "../resilience/retry-budget.ts";
@@ -49,6 +50,7 @@ export class TcpConnection extends Connection implements TcpExchange {
   attemptsElsewhere = 0;
   key = 0;
   tried: readonly Endpoint[] | undefined;
+  sessionInUse: PoolSession | undefined;
   upstream: TcpUpstream | undefined;
   stopWaiting: (() => void) | undefined;
   failure: ErrorCode | undefined;
@@ -201,6 +203,10 @@ export class TcpConnection extends Connection implements TcpExchange {
     else this.close();
   }
 
+  get nowMs(): number {
+    return this.context.clock.now();
+  }
+
   // ---- For the access log (AccessRecord)
 
   get startedWallMs(): number {
@@ -230,6 +236,9 @@ export class TcpConnection extends Connection implements TcpExchange {
 
   get tls(): TlsView | undefined {
     return this.view.tls;
+  }
+  get session(): string {
+    return this.sessionInUse?.outcome ?? "";
   }
   get reason(): string {
     return this.failure ?? "";

@@ -1,17 +1,18 @@
 /** What is known of a TCP connection on its way, as the functions that lead it through its life see it. */
 import type { ErrorCode } from "../base/errors.ts";
 import type { AccessRecord } from "../observability/access-format.ts";
+import type { Picking } from "../pools/pick.ts";
 import type { Pool } from "../pools/pool.ts";
 import type { GateTicket } from "../pools/pool-gate.ts";
+import type { PoolSession } from "../pools/pool-session.ts";
 import type { RetryHolder } from "../pools/retry-hold.ts";
-import type { Admission } from "../resilience/circuit-breaker.ts";
 import type { RequestView } from "../routing/request-view.ts";
 import type { Endpoint } from "../upstreams/endpoint.ts";
 import type { TcpContext } from "./context.ts";
 import type { TcpRoute, TcpSnapshot } from "./snapshot.ts";
 import type { TcpUpstream, UpstreamOwner } from "./upstream.ts";
 
-export interface TcpExchange extends UpstreamOwner, AccessRecord, RetryHolder {
+export interface TcpExchange extends UpstreamOwner, AccessRecord, RetryHolder, Picking {
   readonly context: TcpContext;
   readonly settings: TcpSnapshot;
   readonly startedMs: number;
@@ -22,6 +23,8 @@ export interface TcpExchange extends UpstreamOwner, AccessRecord, RetryHolder {
   ticket: GateTicket | undefined;
   /** What the pool's algorithm hashes. */
   key: number;
+  /** Set when the pool has sessions. */
+  sessionInUse: PoolSession | undefined;
   tried: readonly Endpoint[] | undefined;
   upstream: TcpUpstream | undefined;
   /** Set while it waits for an endpoint. */
@@ -31,8 +34,6 @@ export interface TcpExchange extends UpstreamOwner, AccessRecord, RetryHolder {
   attempts: number;
   /** Of these, the ones in pools that it has been in before. */
   attemptsElsewhere: number;
-  /** How the circuit of the endpoint that was picked last let it pass. */
-  admission: Admission;
   endpoint: string;
   connectStartedMs: number;
   connectMs: number;

@@ -109,7 +109,8 @@ else {
     expect(await who(shows(pairs.revoked))).toStartWith("404");
   });
 
-  test("a verified certificate is a session: on any connection, and on one whose handshake was spared", async () => {
+  const title = "a verified certificate is a session of %s: on any connection, and on one whose handshake was spared";
+  test.each(["http", "tcp"] as const)(title, async (protocol) => {
     const names = ["a", "b", "c", "d"];
     const endpoints = names.map((name) => {
       const endpoint = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response(name) });
@@ -117,7 +118,7 @@ else {
       return `127.0.0.1:${endpoint.port}`;
     });
     const started = serve({
-      listeners: { web: { address: "127.0.0.1:0", pool: "app", tls: tlsWith("request") } },
+      listeners: { web: { address: "127.0.0.1:0", protocol, pool: "app", tls: tlsWith("request") } },
       pools: { app: { endpoints, balance: "round-robin", sessions: { type: "clientCertificate" } } },
     });
     const homes = async (options: ConnectionOptions): Promise<number> => {
