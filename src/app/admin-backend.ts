@@ -27,17 +27,24 @@ import { VERSION } from "./version.ts";
 /** Checks and changes that are shown of an endpoint. */
 const HISTORY = 20;
 
+/** What the supervisor does not know. */
+export interface ProcessState {
+  /** What came from the environment and from files, with what stands for it in the configuration. */
+  outside(): ReadonlyMap<string, string>;
+  /** Why nothing can be changed just now, or "". */
+  whyNoChanges(): string;
+}
+
 export class AdminBackend implements ApiBackend {
   readonly events: EventStreams;
   readonly #supervisor: Supervisor;
   readonly #clock: Clock;
-  readonly #outside: () => ReadonlyMap<string, string>;
+  readonly #process: ProcessState;
 
-  /** `outside`: what came from the environment and from files, with what stands for it in the configuration. */
-  constructor(supervisor: Supervisor, clock: Clock, timers: Timers, outside: () => ReadonlyMap<string, string>) {
+  constructor(supervisor: Supervisor, clock: Clock, timers: Timers, process: ProcessState) {
     this.#supervisor = supervisor;
     this.#clock = clock;
-    this.#outside = outside;
+    this.#process = process;
     this.events = new EventStreams(supervisor.events, timers);
   }
 
@@ -52,7 +59,7 @@ export class AdminBackend implements ApiBackend {
   }
 
   config(): unknown {
-    return shownConfig(this.#supervisor.config, this.#outside());
+    return shownConfig(this.#supervisor.config, this.#process.outside());
   }
 
   pools(): PoolSummary[] {
@@ -88,10 +95,14 @@ export class AdminBackend implements ApiBackend {
   }
 
   change(pool: string, id: string, change: EndpointChangeRequest): string {
+    const refusal = this.#process.whyNoChanges();
+    if (refusal !== "") return refusal;
     return this.#supervisor.endpoints.change(pool, id, change) ? "" : `pool ${pool} has no endpoint ${id}`;
   }
 
   add(pool: string, request: EndpointAddRequest): { problem: string; id: string } {
+    const refusal = this.#process.whyNoChanges();
+    if (refusal !== "") return { problem: refusal, id: "" };
     const endpoint = endpointSchema.parse(withoutUndefined(request)) as EndpointConfig;
     try {
       const problem = this.#supervisor.endpoints.add(pool, endpoint);
@@ -103,6 +114,8 @@ export class AdminBackend implements ApiBackend {
   }
 
   remove(pool: string, id: string): string {
+    const refusal = this.#process.whyNoChanges();
+    if (refusal !== "") return refusal;
     return this.#supervisor.endpoints.remove(pool, id) ? "" : `pool ${pool} has no endpoint ${id}`;
   }
 

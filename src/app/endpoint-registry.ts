@@ -11,7 +11,8 @@ import type { EventLog } from "../observability/event-log.ts";
 import type { Log } from "../observability/log.ts";
 import { Discovery, fixedEndpoint, type ResolvedEndpoint, type Resolver } from "../upstreams/discovery.ts";
 import type { EndpointSpec } from "../upstreams/endpoint.ts";
-import { type EndpointChange, RuntimeChanges, type SavedChanges } from "../upstreams/runtime-changes.ts";
+import { type EndpointChange, RuntimeChanges } from "../upstreams/runtime-changes.ts";
+import type { SavedChanges } from "../upstreams/saved-changes.ts";
 import type { EndpointConfig } from "../upstreams/schema.ts";
 import { CheckWays } from "./check-ways.ts";
 import { EndpointStandings } from "./endpoint-standings.ts";
@@ -34,6 +35,8 @@ export interface EndpointRegistryOptions {
   readonly resolver: Resolver;
   readonly tables: SharedTables;
   readonly capacity: number;
+  /** What operators have changed in the process before this one. */
+  readonly inherited: SavedChanges | undefined;
   /** The endpoints of a pool have changed on their own. */
   readonly onChange: (pool: string, specs: readonly EndpointSpec[]) => void;
   /** Weights in the shared table have changed: what was built from them is to be built anew. */
@@ -48,7 +51,7 @@ export class EndpointRegistry {
   readonly #discovery: Discovery;
   readonly #monitor: HealthMonitor;
   readonly #ways = new CheckWays();
-  readonly #changes = new RuntimeChanges();
+  readonly #changes: RuntimeChanges;
   readonly #standings: EndpointStandings;
   /** As they are used: found, changed by operators. */
   readonly #endpoints = new Map<string, readonly ResolvedEndpoint[]>();
@@ -59,6 +62,7 @@ export class EndpointRegistry {
 
   constructor(options: EndpointRegistryOptions) {
     this.#options = options;
+    this.#changes = new RuntimeChanges(options.inherited);
     const { clock, timers, random, log, path, resolver, tables } = options;
     this.#rows = new Rows({
       what: "endpoints",
@@ -92,6 +96,11 @@ export class EndpointRegistry {
   watch(config: Config): void {
     this.#saved = this.#changes.save();
     this.#watch(config);
+  }
+
+  /** What operators have changed, for the process that takes this one's place. */
+  changes(): SavedChanges {
+    return this.#changes.save();
   }
 
   /** What was watched last is refused: everything is as before. */
@@ -203,9 +212,9 @@ export class EndpointRegistry {
       this.#discovery.removePool(name);
       this.#monitor.removePool(name);
       this.#ways.forgetPool(name);
-      this.#changes.forgetPool(name);
       this.#endpoints.delete(name);
     }
+    this.#changes.keepOnly(new Set(Object.keys(config.pools)));
     for (const [name, pool] of Object.entries(config.pools)) {
       this.#discovery.setPool(name, pool.endpoints);
       const isComplete = pool.endpoints.every((endpoint) => fixedEndpoint(endpoint) !== undefined);

@@ -1,7 +1,8 @@
 /** The memory that all processes share, and how it is divided. */
-import { closeSync, ftruncateSync, openSync, unlinkSync } from "node:fs";
+import { ftruncateSync } from "node:fs";
 import { SharedCounters } from "../base/shared-counters.ts";
 import { localRegion, openSharedRegion, type Region, subregion } from "../base/shared-memory.ts";
+import { openUnnamedFile, pathOf } from "../base/unnamed-file.ts";
 import { MetricsTable } from "../observability/metrics-table.ts";
 import { SessionTable } from "../sessions/session-table.ts";
 import { EndpointTable } from "../upstreams/endpoint-table.ts";
@@ -16,31 +17,31 @@ export interface SharedTables {
   counters(worker: number): SharedCounters;
 }
 
-/** A file without a name: gone with the last process that has it, however that ends. */
-export function createSharedMemory(workers: number): { descriptor: number; tables: SharedTables } {
-  const path = `/dev/shm/evenkeel-${process.pid}-${crypto.randomUUID()}`;
-  const descriptor = openSync(path, "wx+", 0o600);
-  try {
-    ftruncateSync(descriptor, totalBytes(workers));
-    const tables = divide(openSharedRegion(path), workers);
-    crypto.getRandomValues(tables.sessions.secret);
-    return { descriptor, tables };
-  } catch (error) {
-    closeSync(descriptor);
-    throw error;
-  } finally {
-    unlinkSync(path);
-  }
+/** The files that it is in. Sessions have one of their own: a process that takes this one's place goes on with it. */
+export interface SharedFiles {
+  readonly tables: number;
+  readonly sessions: number;
 }
 
-/** Maps the memory behind an inherited descriptor. */
-export function mapSharedMemory(descriptor: number, workers: number): SharedTables {
-  return divide(openSharedRegion(`/proc/self/fd/${descriptor}`), workers);
+/** `inherited`: sessions that another process leaves to this one. */
+export function createSharedMemory(workers: number, inherited: number | undefined): SharedFiles {
+  const tables = openUnnamedFile("tables");
+  ftruncateSync(tables, totalBytes(workers));
+  if (inherited !== undefined) return { tables, sessions: inherited };
+  const sessions = openUnnamedFile("sessions");
+  ftruncateSync(sessions, SessionTable.bytes());
+  crypto.getRandomValues(new SessionTable(openSharedRegion(pathOf(sessions))).secret);
+  return { tables, sessions };
+}
+
+/** Maps the memory behind these descriptors, inherited ones for example. */
+export function mapSharedMemory({ tables, sessions }: SharedFiles, workers: number): SharedTables {
+  return divide(openSharedRegion(pathOf(tables)), openSharedRegion(pathOf(sessions)), workers);
 }
 
 /** Memory of this process alone, when everything runs in one. */
 export function privateMemory(): SharedTables {
-  const tables = divide(localRegion(totalBytes(1)), 1);
+  const tables = divide(localRegion(totalBytes(1)), localRegion(SessionTable.bytes()), 1);
   crypto.getRandomValues(tables.sessions.secret);
   return tables;
 }
@@ -50,12 +51,11 @@ function totalBytes(workers: number): number {
     EndpointTable.bytes(workers) +
     MetricsTable.bytes(workers) +
     SharedCounters.bytes(workers) +
-    ResilienceMemory.bytes(workers) +
-    SessionTable.bytes()
+    ResilienceMemory.bytes(workers)
   );
 }
 
-function divide(region: Region, workers: number): SharedTables {
+function divide(region: Region, sessions: Region, workers: number): SharedTables {
   const endpointBytes = EndpointTable.bytes(workers);
   const metricsBytes = MetricsTable.bytes(workers);
   const counterBytes = SharedCounters.bytes(workers);
@@ -66,7 +66,7 @@ function divide(region: Region, workers: number): SharedTables {
     endpoints: new EndpointTable(subregion(region, 0, endpointBytes), workers),
     metrics: new MetricsTable(subregion(region, endpointBytes, metricsBytes), workers),
     resilience: new ResilienceMemory(subregion(region, resilienceStart, resilienceBytes), workers),
-    sessions: new SessionTable(subregion(region, resilienceStart + resilienceBytes, SessionTable.bytes())),
+    sessions: new SessionTable(sessions),
     counters: (worker) => new SharedCounters(countersRegion, workers, worker),
   };
 }

@@ -1,8 +1,7 @@
 /** The life of an evenkeel process: start, reload, hand over, stop. Signals are listened to here and nowhere else. */
-import { type FSWatcher, watch, writeSync } from "node:fs";
+import { writeSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { basename, dirname, resolve } from "node:path";
-import { systemClock, systemTimers, type Timer } from "../base/clock.ts";
+import { systemClock, systemTimers } from "../base/clock.ts";
 import { EvenkeelError } from "../base/errors.ts";
 import { systemRandom } from "../base/random.ts";
 import { diffConfigs } from "../config/diff.ts";
@@ -12,11 +11,12 @@ import type { Config } from "../config/schema.ts";
 import { type ConfigurableLog, createLog } from "../observability/log.ts";
 import { AdminBackend } from "./admin-backend.ts";
 import { AdminControl } from "./admin-control.ts";
+import { ConfigWatch } from "./config-watch.ts";
 import { metricsText, poolsWithoutEndpoint } from "./exposition.ts";
 import { PidFile } from "./pid-file.ts";
 import { ServiceManager } from "./service-manager.ts";
 import { Supervisor, workerCount } from "./supervisor.ts";
-import { type HandingOver, handOver, inheritedSockets, predecessor } from "./takeover.ts";
+import { type HandingOver, handOver, inheritanceOf, predecessor } from "./takeover.ts";
 import { VERSION } from "./version.ts";
 
 export interface RunOptions {
@@ -44,7 +44,6 @@ type GoodLoad = Extract<LoadResult, { readonly ok: true }>;
 
 /** sysexits.h: the configuration is wrong. A service manager need not try again. */
 export const EXIT_BAD_CONFIG = 78;
-const WATCH_DELAY_MS = 200;
 
 /** Runs until it is told to stop; resolves to the exit code. */
 export async function run(options: RunOptions): Promise<number> {
@@ -77,9 +76,8 @@ class Evenkeel implements Running {
   readonly #pidFile: PidFile;
   readonly #serviceManager: ServiceManager;
   readonly #admin: AdminControl;
+  readonly #watch: ConfigWatch;
   #finish: (code: number) => void = () => {};
-  #watcher: FSWatcher | undefined;
-  #watchTimer: Timer | undefined;
   /** Reloads go one after the other. */
   #reloading: Promise<unknown> = Promise.resolve();
   #lastReloadGood = true;
@@ -104,6 +102,10 @@ class Evenkeel implements Running {
     this.finished = new Promise((resolve) => {
       this.#finish = resolve;
     });
+    this.#watch = new ConfigWatch(options.file, systemTimers, () => void this.reload());
+    const inherited = inheritanceOf(options.environment);
+    if (inherited !== undefined && inherited.changes === undefined)
+      log.warn("what was changed while the process before this one ran cannot be read, and is lost");
     this.#supervisor = new Supervisor({
       workers: this.#workers,
       workerCommand: [...options.command, "worker"],
@@ -112,13 +114,17 @@ class Evenkeel implements Running {
       random: systemRandom,
       log,
       path: options.environment["PATH"] ?? "/usr/bin:/bin",
-      inherited: inheritedSockets(options.environment),
+      inherited,
     });
     this.#admin = new AdminControl({
       metrics: () => metricsText(this.#supervisor, this.#lastReloadGood),
       notReady: () => this.#notReady(),
       poolsWithoutEndpoint: () => poolsWithoutEndpoint(this.#supervisor),
-      api: new AdminBackend(this.#supervisor, systemClock, systemTimers, () => this.#outside),
+      api: new AdminBackend(this.#supervisor, systemClock, systemTimers, {
+        outside: () => this.#outside,
+        // The new process would not know of it.
+        whyNoChanges: () => (this.#handingOver === undefined ? "" : "a new process takes over: ask again in a moment"),
+      }),
     });
   }
 
@@ -136,7 +142,7 @@ class Evenkeel implements Running {
     this.#pidFile.check(replaced);
     await this.#supervisor.apply(config);
     this.#admin.prepare(config.admin, replaced !== undefined).commit();
-    this.#watch(config);
+    this.#watch.set(config.watch);
     this.#pidFile.write();
     this.#ready = true;
     const listening = Object.entries(config.listeners).map(([name, { address }]) => `${name}=${address}`);
@@ -174,9 +180,11 @@ class Evenkeel implements Running {
       this.#lastReloadGood = true;
     } catch (error) {
       this.#lastReloadGood = false;
-      if (!(error instanceof EvenkeelError)) throw error;
-      this.#log.error(`reload refused, the configuration stays as it was: ${error.message}`);
-      this.#supervisor.events.publish("config.refused", { reason: error.message.trim() });
+      const { message, stack } = error as Error;
+      // Anything else is a bug; no reason to stop serving, too.
+      const reason = error instanceof EvenkeelError ? message : `${stack}`;
+      this.#log.error(`reload refused, the configuration stays as it was: ${reason}`);
+      this.#supervisor.events.publish("config.refused", { reason: message.trim() });
     } finally {
       this.#serviceManager.ready();
     }
@@ -206,7 +214,7 @@ class Evenkeel implements Running {
         now: this.#workers,
         configured: workers,
       });
-    this.#watch(config);
+    this.#watch.set(config.watch);
   }
 
   #listenToSignals(): void {
@@ -238,7 +246,7 @@ class Evenkeel implements Running {
     });
     // After a hand-over the service is not stopping, only this process of it.
     if (!handedOver) this.#serviceManager.stopping();
-    this.#watcher?.close();
+    this.#watch.close();
     if (how === "gracefully") await this.#delay();
     const drainMs = how === "at once" ? 0 : (this.#supervisor.config?.shutdown.drainTimeout ?? 0);
     if (drainMs > 0) await this.#supervisor.stop(drainMs, handedOver);
@@ -268,7 +276,7 @@ class Evenkeel implements Running {
     this.#outdated = false;
     this.#handingOver = handOver({
       command: [...this.#options.command, ...this.#options.argv],
-      sockets: this.#supervisor.sockets,
+      inheritance: this.#supervisor.inheritance,
       environment: this.#options.environment,
       timers: systemTimers,
     });
@@ -288,20 +296,5 @@ class Evenkeel implements Running {
   #notReady(): string {
     if (this.#stopping) return "stopping";
     return this.#ready ? "" : "starting";
-  }
-
-  /** Editors replace files rather than write into them, so the folder is watched, and given a moment to come to rest. */
-  #watch(config: Config): void {
-    const { file } = this.#options;
-    if (!config.watch || file === undefined) {
-      this.#watcher?.close();
-      this.#watcher = undefined;
-      return;
-    }
-    this.#watcher ??= watch(dirname(resolve(file)), (_event, name) => {
-      if (name !== null && name !== basename(file)) return;
-      this.#watchTimer?.stop();
-      this.#watchTimer = systemTimers.after(WATCH_DELAY_MS, () => void this.reload());
-    });
   }
 }

@@ -11,10 +11,11 @@ import { CertificateStore } from "./certificate-store.ts";
 import { ChallengeBoard } from "./challenge-board.ts";
 import type { WorkerUpdate } from "./data-path.ts";
 import { EndpointRegistry } from "./endpoint-registry.ts";
-import { createSharedMemory, privateMemory, type SharedTables } from "./memory.ts";
+import type { Inheritance } from "./inheritance.ts";
+import { createSharedMemory, mapSharedMemory, privateMemory, type SharedFiles, type SharedTables } from "./memory.ts";
 import { PoolWatches } from "./pool-watches.ts";
 import { Rows } from "./rows.ts";
-import { type InheritedSockets, ListeningSockets } from "./sockets.ts";
+import { ListeningSockets } from "./sockets.ts";
 import { WorkerFleet, type WorkerFleetOptions } from "./worker-fleet.ts";
 import type { WorkerLink } from "./worker-link.ts";
 
@@ -26,7 +27,7 @@ export interface SupervisorOptions
   extends Pick<WorkerFleetOptions, "workers" | "workerCommand" | "clock" | "timers" | "random" | "log"> {
   /** PATH for health check commands. */
   readonly path: string;
-  readonly inherited?: InheritedSockets;
+  readonly inherited?: Inheritance | undefined;
 }
 
 export class Supervisor {
@@ -40,6 +41,7 @@ export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly certificates: CertificateStore;
   readonly #challenges = new ChallengeBoard(() => this.links);
+  readonly #files: SharedFiles | undefined;
   readonly #sockets: ListeningSockets;
   readonly watches: PoolWatches;
   readonly #fleet: WorkerFleet;
@@ -50,15 +52,15 @@ export class Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    const { workers, clock, timers, random, log, path } = options;
-    const memory = workers === 0 ? { descriptor: -1, tables: privateMemory() } : createSharedMemory(workers);
-    this.tables = memory.tables;
-    this.#sockets = new ListeningSockets(workers, options.inherited);
+    const { workers, clock, timers, random, log, path, inherited } = options;
+    this.#files = workers === 0 ? undefined : createSharedMemory(workers, inherited?.sessions);
+    this.tables = this.#files === undefined ? privateMemory() : mapSharedMemory(this.#files, workers);
+    this.#sockets = new ListeningSockets(workers, inherited?.sockets);
     this.events = new EventLog(clock);
     this.#fleet = new WorkerFleet({
       ...options,
       tables: this.tables,
-      memoryDescriptor: memory.descriptor,
+      files: this.#files,
       report: ({ type, ...details }) => this.events.publish(type, details),
       onSuspect: (pool, row) => this.watches.outliers.look(pool, row),
       onPlace: (worker) => this.#replaceWorker(worker),
@@ -83,6 +85,7 @@ export class Supervisor {
       resolver: createDnsResolver(),
       tables: this.tables,
       capacity: MAX_ENDPOINTS,
+      inherited: inherited?.changes,
       onChange: (pool, specs) => this.#replaceEndpoints(pool, specs),
       onWeights: (pool) => {
         for (const link of this.links) link.weightsChanged(pool);
@@ -143,9 +146,9 @@ export class Supervisor {
     return open;
   }
 
-  /** All listening sockets, to hand over to another evenkeel. */
-  get sockets(): InheritedSockets {
-    return this.#sockets.all();
+  /** For the process that takes this one's place. */
+  get inheritance(): Inheritance {
+    return { sockets: this.#sockets.all(), changes: this.endpoints.changes(), sessions: this.#files?.sessions };
   }
 
   reopenLogs(): void {

@@ -1,12 +1,12 @@
 /**
  * Replacing a running evenkeel by a new process without refusing a connection: the new one is started with a channel on
- * which it gets copies of all listening sockets, and the old one stops accepting only when the new one serves.
+ * which it gets all that is in inheritance.ts, and the old one stops accepting only when the new one serves.
  */
 import type { Timers } from "../base/clock.ts";
 import type { Environment } from "../config/load.ts";
-import { openDescriptorChannel, receiveDescriptors, sendDescriptors } from "../transport/descriptor-passing.ts";
+import { openDescriptorChannel } from "../transport/descriptor-passing.ts";
 import { closeDescriptor } from "../transport/listening-socket.ts";
-import type { InheritedSockets } from "./sockets.ts";
+import { type Inheritance, inherit, leave } from "./inheritance.ts";
 
 const VARIABLE = "EVENKEEL_TAKEOVER";
 const CHANNEL = 3;
@@ -14,7 +14,7 @@ const START_TIMEOUT_MS = 30_000;
 
 export interface HandOverOptions {
   readonly command: readonly string[];
-  readonly sockets: InheritedSockets;
+  readonly inheritance: Inheritance;
   readonly environment: Environment;
   readonly timers: Timers;
 }
@@ -33,44 +33,55 @@ export interface HandingOver {
 }
 
 /** Starts the new process. */
-export function handOver({ command, sockets, environment, timers }: HandOverOptions): HandingOver {
+export function handOver(options: HandOverOptions): HandingOver {
   let cancel = (): void => {};
   const outcome = new Promise<HandedOver>((resolve) => {
-    const [near, far] = openDescriptorChannel();
-    const addresses = Object.entries(sockets);
-    const counts = addresses.map(([address, descriptors]) => ({ address, count: descriptors.length }));
-    sendDescriptors(
-      near,
-      JSON.stringify(counts),
-      addresses.flatMap(([, descriptors]) => descriptors),
-    );
-    let settled = false;
-    const settle = (problem: string): void => {
-      if (settled) return;
-      settled = true;
-      timer.stop();
-      closeDescriptor(near);
-      resolve({ problem, pid: child.pid });
-    };
-    const child = Bun.spawn([...command], {
-      stdio: ["inherit", "inherit", "inherit", far],
-      env: { ...environment, [VARIABLE]: "1" },
-      ipc: () => settle(""),
-      serialization: "json",
-      onExit: (_process, code, signal) => settle(`it ended (${signal ?? `exit code ${code}`})`),
-    });
-    closeDescriptor(far);
-    const timer = timers.after(START_TIMEOUT_MS, () => {
-      child.kill("SIGKILL");
-      settle("it did not serve in time");
-    });
-    cancel = () => {
-      child.kill("SIGKILL");
-      settle("this process was told to stop");
-    };
-    child.unref();
-  });
+    cancel = start(options, resolve);
+  }).catch((error: Error) => ({ problem: error.message, pid: 0 }));
   return { outcome, cancel };
+}
+
+/** Calls `resolve` once. Returns how to end the new process before that. Throws when there is none to start. */
+function start(
+  { command, inheritance, environment, timers }: HandOverOptions,
+  resolve: (outcome: HandedOver) => void,
+): () => void {
+  const [near, far] = openDescriptorChannel();
+  let settled = false;
+  const settle = (problem: string): void => {
+    if (settled) return;
+    settled = true;
+    timer.stop();
+    closeDescriptor(near);
+    resolve({ problem, pid: child.pid });
+  };
+  const spawn = (): Bun.Subprocess => {
+    try {
+      leave(near, inheritance);
+      return Bun.spawn([...command], {
+        stdio: ["inherit", "inherit", "inherit", far],
+        env: { ...environment, [VARIABLE]: "1" },
+        ipc: () => settle(""),
+        serialization: "json",
+        onExit: (_process, code, signal) => settle(`it ended (${signal ?? `exit code ${code}`})`),
+      });
+    } catch (error) {
+      closeDescriptor(near);
+      throw error;
+    } finally {
+      closeDescriptor(far);
+    }
+  };
+  const child = spawn();
+  const timer = timers.after(START_TIMEOUT_MS, () => {
+    child.kill("SIGKILL");
+    settle("it did not serve in time");
+  });
+  child.unref();
+  return () => {
+    child.kill("SIGKILL");
+    settle("this process was told to stop");
+  };
 }
 
 /** The process that has started this one to take its place; undefined when nobody has. */
@@ -78,17 +89,10 @@ export function predecessor(environment: Environment): number | undefined {
   return environment[VARIABLE] === "1" ? process.ppid : undefined;
 }
 
-/** The sockets that this process was started with, by address. */
-export function inheritedSockets(environment: Environment): InheritedSockets {
-  if (environment[VARIABLE] !== "1") return {};
-  const message = receiveDescriptors(CHANNEL);
+/** What the process before this one has left; undefined when there was none. */
+export function inheritanceOf(environment: Environment): Inheritance | undefined {
+  if (environment[VARIABLE] !== "1") return undefined;
+  const inheritance = inherit(CHANNEL);
   closeDescriptor(CHANNEL);
-  if (message === undefined) return {};
-  let next = 0;
-  const entries = (JSON.parse(message.text) as { address: string; count: number }[]).map(({ address, count }) => {
-    const descriptors = message.descriptors.slice(next, next + count);
-    next += count;
-    return [address, descriptors] as const;
-  });
-  return Object.fromEntries(entries);
+  return inheritance;
 }

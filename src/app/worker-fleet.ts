@@ -5,7 +5,7 @@ import type { EventReport } from "../observability/event-log.ts";
 import type { Log } from "../observability/log.ts";
 import { createDataPath } from "./create-data-path.ts";
 import type { WorkerUpdate } from "./data-path.ts";
-import type { SharedTables } from "./memory.ts";
+import type { SharedFiles, SharedTables } from "./memory.ts";
 import { type Descriptors, localLink, ProcessLink, WorkerEnded, type WorkerLink } from "./worker-link.ts";
 
 const PING_INTERVAL_MS = 2_000;
@@ -26,7 +26,8 @@ export interface WorkerFleetOptions {
   readonly random: Random;
   readonly log: Log;
   readonly tables: SharedTables;
-  readonly memoryDescriptor: number;
+  /** Undefined when everything runs in this process. */
+  readonly files: SharedFiles | undefined;
   readonly report: (event: EventReport) => void;
   /** See DataPathOptions. */
   readonly onSuspect: (pool: string, row: number) => void;
@@ -111,10 +112,9 @@ export class WorkerFleet {
   }
 
   #startWorker(worker: number): WorkerLink {
-    const { workers, clock, timers, random, log, workerCommand, tables, memoryDescriptor, report, onSuspect } =
-      this.#options;
+    const { workers, clock, timers, random, log, workerCommand, tables, files, report, onSuspect } = this.#options;
     const now = (): number => clock.now();
-    if (workers === 0) {
+    if (files === undefined) {
       const { endpoints: endpointTable, metrics, resilience, sessions } = tables;
       const shared = { endpointTable, metrics, resilience, sessions, counters: tables.counters(0) };
       return localLink(createDataPath({ worker, ...shared, clock, timers, random, log, report, onSuspect }), now);
@@ -124,7 +124,7 @@ export class WorkerFleet {
       command: workerCommand,
       worker,
       workers,
-      memoryDescriptor,
+      files,
       now,
       onEvent: report,
       onSuspect,

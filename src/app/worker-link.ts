@@ -2,10 +2,12 @@
 import { EvenkeelError } from "../base/errors.ts";
 import type { EventReport } from "../observability/event-log.ts";
 import type { Challenge } from "../tls/acme/challenges.ts";
-import { openDescriptorChannel, sendDescriptors } from "../transport/descriptor-passing.ts";
+import { openDescriptorChannel } from "../transport/descriptor-passing.ts";
 import { closeDescriptor } from "../transport/listening-socket.ts";
+import { sendNamed } from "../transport/named-descriptors.ts";
 import type { EndpointSpec } from "../upstreams/endpoint.ts";
 import type { DataPath, WorkerUpdate } from "./data-path.ts";
+import type { SharedFiles } from "./memory.ts";
 import type { FromWorker, ToWorker } from "./messages.ts";
 
 export type Descriptors = Readonly<Record<string, number>>;
@@ -64,7 +66,7 @@ export interface ProcessLinkOptions {
   readonly command: readonly string[];
   readonly worker: number;
   readonly workers: number;
-  readonly memoryDescriptor: number;
+  readonly files: SharedFiles;
   readonly now: () => number;
   readonly onEvent: (event: EventReport) => void;
   readonly onSuspect: (pool: string, row: number) => void;
@@ -72,8 +74,8 @@ export interface ProcessLinkOptions {
 }
 
 /** Where a worker finds what it inherits. */
-export const MEMORY_DESCRIPTOR = 3;
-export const CHANNEL_DESCRIPTOR = 4;
+export const INHERITED_FILES: SharedFiles = { tables: 3, sessions: 4 };
+export const CHANNEL_DESCRIPTOR = 5;
 const CLOSE_TIMEOUT_MS = 3_000;
 
 export class ProcessLink implements WorkerLink {
@@ -97,7 +99,7 @@ export class ProcessLink implements WorkerLink {
     const [near, far] = openDescriptorChannel();
     this.#channel = near;
     this.#process = Bun.spawn([...options.command, String(options.worker), String(options.workers)], {
-      stdio: ["ignore", "inherit", "inherit", options.memoryDescriptor, far],
+      stdio: ["ignore", "inherit", "inherit", options.files.tables, options.files.sessions, far],
       ipc: (message) => this.#onMessage(message as FromWorker),
       serialization: "json",
       onExit: (_process, code, signal) => this.#onExit(signal === null ? `exit code ${code}` : `signal ${signal}`),
@@ -110,12 +112,12 @@ export class ProcessLink implements WorkerLink {
   }
 
   prepare(update: WorkerUpdate, descriptors: Descriptors): Promise<void> {
-    const names = Object.keys(descriptors);
+    const named = Object.entries(descriptors).map(([name, descriptor]) => [name, [descriptor]] as const);
     return new Promise((resolve, reject) => {
       if (this.#exited) return reject(new WorkerEnded("the worker has ended"));
       this.#prepared = { generation: update.generation, resolve, reject };
-      if (names.length > 0) sendDescriptors(this.#channel, JSON.stringify(names), Object.values(descriptors));
-      this.#send({ type: "prepare", update, withDescriptors: names.length > 0 });
+      if (named.length > 0) sendNamed(this.#channel, Object.fromEntries(named));
+      this.#send({ type: "prepare", update, withDescriptors: named.length > 0 });
     });
   }
 

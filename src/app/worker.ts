@@ -5,20 +5,20 @@ import { EvenkeelError } from "../base/errors.ts";
 import { systemRandom } from "../base/random.ts";
 import { createLog } from "../observability/log.ts";
 import type { LogConfig } from "../observability/schema.ts";
-import { receiveDescriptors } from "../transport/descriptor-passing.ts";
 import { reportFaults } from "../transport/faults.ts";
+import { receiveNamed } from "../transport/named-descriptors.ts";
 import { createDataPath } from "./create-data-path.ts";
 import type { DataPath } from "./data-path.ts";
 import { mapSharedMemory } from "./memory.ts";
 import type { FromWorker, ToWorker } from "./messages.ts";
-import { CHANNEL_DESCRIPTOR, MEMORY_DESCRIPTOR } from "./worker-link.ts";
+import { CHANNEL_DESCRIPTOR, INHERITED_FILES } from "./worker-link.ts";
 
 /** Without a supervisor: how long exchanges may take to end. */
 const ORPHAN_DRAIN_MS = 30_000;
 const ORPHAN_LOOK_MS = 200;
 
 export function runWorker(worker: number, workers: number): void {
-  const tables = mapSharedMemory(MEMORY_DESCRIPTOR, workers);
+  const tables = mapSharedMemory(INHERITED_FILES, workers);
   const log = createLog({ level: "info", format: "text" }, systemClock, (line) => void writeSync(2, line));
   reportFaults((error) => log.error("a fault of evenkeel ended a connection", { stack: error.stack }));
   const dataPath = createDataPath({
@@ -80,13 +80,9 @@ function handle(dataPath: DataPath, message: ToWorker): void {
 
 function prepare(dataPath: DataPath, { update, withDescriptors }: Extract<ToWorker, { type: "prepare" }>): void {
   const { generation } = update;
-  const received = withDescriptors ? receiveDescriptors(CHANNEL_DESCRIPTOR) : undefined;
-  const names = received === undefined ? [] : (JSON.parse(received.text) as string[]);
+  const named = withDescriptors ? Object.entries(receiveNamed(CHANNEL_DESCRIPTOR)) : [];
   try {
-    dataPath.prepare(
-      update,
-      Object.fromEntries(names.map((name, index) => [name, received?.descriptors[index] as number])),
-    );
+    dataPath.prepare(update, Object.fromEntries(named.map(([name, [descriptor]]) => [name, descriptor as number])));
     tell({ type: "prepared", generation, problem: "" });
   } catch (error) {
     const problem = error instanceof EvenkeelError ? error.message : String((error as Error).stack);

@@ -1,6 +1,12 @@
 /** Speaks to a running evenkeel through its admin API, for the commands that show and change it. */
 import type { Command } from "commander";
-import type { EndpointChangeRequest, EndpointView, PoolView, ProblemView } from "../admin/api-types.ts";
+import type {
+  EndpointAddRequest,
+  EndpointChangeRequest,
+  EndpointView,
+  PoolView,
+  ProblemView,
+} from "../admin/api-types.ts";
 
 export interface AdminOptions {
   readonly admin?: string;
@@ -57,6 +63,15 @@ export class AdminClient {
 
   async change(pool: string, endpoint: string, change: EndpointChangeRequest): Promise<EndpointView> {
     return (await this.#ask("PATCH", endpointPath(pool, endpoint), change)) as EndpointView;
+  }
+
+  async add(pool: string, endpoint: EndpointAddRequest): Promise<EndpointView> {
+    return (await this.#ask("POST", `pools/${encodeURIComponent(pool)}/endpoints`, endpoint)) as EndpointView;
+  }
+
+  /** What it was. */
+  async remove(pool: string, endpoint: string): Promise<EndpointView> {
+    return (await this.#ask("DELETE", endpointPath(pool, endpoint))) as EndpointView;
   }
 
   /** The stream of events, from behind the event `since` on. */

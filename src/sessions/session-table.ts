@@ -36,6 +36,8 @@ export interface SessionKey {
 }
 
 export class SessionTable {
+  /** Another one whenever the memory means something else than before: versions of evenkeel may follow each other on it. */
+  static readonly LAYOUT = 1;
   /** Random when the memory was made for all workers; see SECRET_BYTES. */
   readonly secret: Uint8Array;
   readonly #words: Int32Array;

@@ -11,7 +11,10 @@ const SOCK_SEQPACKET = 5;
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 const MSG_CMSG_CLOEXEC = 0x40000000;
-const MAX_DESCRIPTORS = 250;
+const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
+/** Of one message. */
+export const MAX_DESCRIPTORS = 250;
 const MAX_TEXT = 65_536;
 const CONTROL_HEADER = 16;
 
@@ -39,7 +42,8 @@ export function sendDescriptors(channel: number, text: string, descriptors: read
   descriptors.forEach((descriptor, index) => {
     control.setInt32(CONTROL_HEADER + index * 4, descriptor, true);
   });
-  if (Number(libc.sendmsg(channel, ptr(message.header), 0)) < 0) throw new EvenkeelError("cannot send descriptors");
+  if (Number(libc.sendmsg(channel, ptr(message.header), MSG_DONTWAIT | MSG_NOSIGNAL)) < 0)
+    throw new EvenkeelError("cannot send descriptors");
 }
 
 /** Takes the next message; waits for it. Undefined when the other end is closed. */

@@ -4,33 +4,20 @@
  */
 import type { AdminState } from "./admin-state.ts";
 import type { ResolvedEndpoint } from "./discovery.ts";
+import type { PoolChanges, SavedChanges } from "./saved-changes.ts";
 
 export interface EndpointChange {
   readonly state?: AdminState | undefined;
   readonly weight?: number | undefined;
 }
 
-/** A value set at run time, and what the file said then. */
-interface Override<Value> {
-  readonly value: Value;
-  readonly file: Value;
-}
-
-interface Overrides {
-  state?: Override<AdminState> | undefined;
-  weight?: Override<number> | undefined;
-}
-
-interface PoolChanges {
-  readonly overrides: Map<string, Overrides>;
-  readonly added: Map<string, ResolvedEndpoint>;
-  readonly removed: Set<string>;
-}
-
-export type SavedChanges = Map<string, PoolChanges>;
-
 export class RuntimeChanges {
-  #pools = new Map<string, PoolChanges>();
+  #pools: SavedChanges;
+
+  /** `inherited`: from the process before this one. */
+  constructor(inherited: SavedChanges = new Map()) {
+    this.#pools = inherited;
+  }
 
   /** `base`: as the file has it, or as it was added. */
   set(pool: string, base: ResolvedEndpoint, { state, weight }: EndpointChange): void {
@@ -104,11 +91,12 @@ export class RuntimeChanges {
     }
   }
 
-  forgetPool(pool: string): void {
-    this.#pools.delete(pool);
+  /** Forgets the pools that are not among these. */
+  keepOnly(pools: ReadonlySet<string>): void {
+    for (const pool of this.#pools.keys()) if (!pools.has(pool)) this.#pools.delete(pool);
   }
 
-  /** To go back to when a configuration is refused. */
+  /** To go back to when a configuration is refused, or to leave to another process. */
   save(): SavedChanges {
     return structuredClone(this.#pools);
   }

@@ -4,25 +4,29 @@ import { mapSharedMemory, type SharedTables } from "../../src/app/memory.ts";
 import { KINDS, type Kind, LISTENER, POOL, ROUTE } from "../../src/observability/metrics-table.ts";
 import { MAX_ENDPOINTS } from "../../src/upstreams/endpoint-table.ts";
 
-const NAME = "/dev/shm/evenkeel-";
 const STATUS_CLASSES = 6;
 
 /** Of a running supervisor. */
 export function memoryOf(supervisor: number, workers: number): SharedTables {
-  const folder = `/proc/${supervisor}/fd`;
-  const name = readdirSync(folder).find((entry) => isMemory(`${folder}/${entry}`));
-  if (name === undefined) throw new Error(`process ${supervisor} has no shared memory`);
-  const descriptor = openSync(`${folder}/${name}`, "r+");
+  const files = { tables: openFile(supervisor, "tables"), sessions: openFile(supervisor, "sessions") };
   try {
-    return mapSharedMemory(descriptor, workers);
+    return mapSharedMemory(files, workers);
   } finally {
-    closeSync(descriptor);
+    closeSync(files.tables);
+    closeSync(files.sessions);
   }
 }
 
-function isMemory(path: string): boolean {
+function openFile(supervisor: number, label: string): number {
+  const folder = `/proc/${supervisor}/fd`;
+  const name = readdirSync(folder).find((entry) => isNamed(`${folder}/${entry}`, `/dev/shm/evenkeel-${label}-`));
+  if (name === undefined) throw new Error(`process ${supervisor} shares no ${label}`);
+  return openSync(`${folder}/${name}`, "r+");
+}
+
+function isNamed(path: string, start: string): boolean {
   try {
-    return readlinkSync(path).startsWith(NAME);
+    return readlinkSync(path).startsWith(start);
   } catch {
     // It was closed meanwhile.
     return false;

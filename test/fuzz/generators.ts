@@ -1,10 +1,17 @@
 /** Requests and responses for the fuzz tests: valid ones, and valid ones with something done to them. */
 import fc from "fast-check";
 
-/** How many runs a property gets: `usual`, or EVENKEEL_FUZZ_RUNS in its place. */
+/** How many times as long as usual everything is to be tried: EVENKEEL_FUZZ_TIMES. */
+const TIMES = Math.max(1, Number(process.env["EVENKEEL_FUZZ_TIMES"] ?? "1"));
+
+/** How many runs a property gets. */
 export function runs(usual: number): { numRuns: number } {
-  const wanted = Number(process.env["EVENKEEL_FUZZ_RUNS"] ?? "");
-  return { numRuns: wanted > 0 ? wanted : usual };
+  return { numRuns: usual * TIMES };
+}
+
+/** How long a test may take that sets a limit of its own. */
+export function within(usualMs: number): number {
+  return usualMs * TIMES;
 }
 
 function characterOf(characters: string): fc.Arbitrary<string> {

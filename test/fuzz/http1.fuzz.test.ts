@@ -1,6 +1,6 @@
 /**
  * The HTTP/1.1 parser beside an independent one (reference-parser.ts): both must agree on what is accepted, where it ends
- * and what it means, and the pieces in which the bytes arrive must not matter. EVENKEEL_FUZZ_RUNS sets how many inputs.
+ * and what it means, and the pieces in which the bytes arrive must not matter. EVENKEEL_FUZZ_TIMES multiplies the number of inputs.
  */
 import { expect, test } from "bun:test";
 import fc from "fast-check";

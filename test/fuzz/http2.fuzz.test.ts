@@ -20,7 +20,7 @@ import {
   settings,
 } from "../support/http2-client.ts";
 import { type RawEndpoint, startRawEndpoint } from "../support/raw-endpoint.ts";
-import { cuts, placesOf, runs } from "./generators.ts";
+import { cuts, placesOf, runs, within } from "./generators.ts";
 import { type ReferenceMessage, readRequest } from "./reference-parser.ts";
 
 const LIMITS = { bytes: 65_536, fields: 100 };
@@ -231,29 +231,33 @@ function told(message: ReferenceMessage): Told {
   };
 }
 
-test("the endpoint gets exactly what was asked for", async () => {
-  await fc.assert(
-    fc.asyncProperty(requests, choices, cuts, async (asked, order, fractions) => {
-      seen = [];
-      wires = [];
-      const client = await FrameClient.open(balancer.port, { hello: PREFACE, ...SILENT });
-      await send(client, Buffer.concat([settings(), mixed(asked, order)]), fractions);
-      await client.until(() => asked.every((_, number) => client.isDone(1 + 2 * number)));
-      const statuses = asked.map((_, number) => client.answer(1 + 2 * number).status);
-      client.leave();
-      expect(statuses).toEqual(asked.map(() => 200));
-      const got = seen.map(told).sort((a, b) => a.host.localeCompare(b.host));
-      expect(got).toEqual(asked.map(expected));
-      for (const [number, { body, trailers, tellsLength }] of asked.entries()) {
-        const wire = wires.find((text) => text.includes(`Host: n${number}.example\r\n`)) ?? "";
-        const passedOn = body !== undefined && trailers && !tellsLength;
-        expect(wire.endsWith(`0\r\nx-last: ${number}\r\n\r\n`)).toBe(passedOn);
-      }
-      expect(balancer.inFlight()).toBe(0);
-    }),
-    { ...runs(150), endOnFailure: true },
-  );
-}, 120_000);
+test(
+  "the endpoint gets exactly what was asked for",
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(requests, choices, cuts, async (asked, order, fractions) => {
+        seen = [];
+        wires = [];
+        const client = await FrameClient.open(balancer.port, { hello: PREFACE, ...SILENT });
+        await send(client, Buffer.concat([settings(), mixed(asked, order)]), fractions);
+        await client.until(() => asked.every((_, number) => client.isDone(1 + 2 * number)));
+        const statuses = asked.map((_, number) => client.answer(1 + 2 * number).status);
+        client.leave();
+        expect(statuses).toEqual(asked.map(() => 200));
+        const got = seen.map(told).sort((a, b) => a.host.localeCompare(b.host));
+        expect(got).toEqual(asked.map(expected));
+        for (const [number, { body, trailers, tellsLength }] of asked.entries()) {
+          const wire = wires.find((text) => text.includes(`Host: n${number}.example\r\n`)) ?? "";
+          const passedOn = body !== undefined && trailers && !tellsLength;
+          expect(wire.endsWith(`0\r\nx-last: ${number}\r\n\r\n`)).toBe(passedOn);
+        }
+        expect(balancer.inFlight()).toBe(0);
+      }),
+      { ...runs(150), endOnFailure: true },
+    );
+  },
+  within(120_000),
+);
 
 const mutation = fc.oneof(
   fc.record({ kind: fc.constant("flip"), at: fc.double({ min: 0, max: 1, noNaN: true }), byte: fc.nat(255) }),
@@ -275,32 +279,36 @@ function changed(bytes: Buffer, { kind, at, byte }: { kind: string; at: number; 
   return copy;
 }
 
-test("frames with anything done to them crash nothing and leave nothing behind", async () => {
-  const mutations = fc.array(mutation, { minLength: 1, maxLength: 4 });
-  await fc.assert(
-    fc.asyncProperty(
-      requests,
-      choices,
-      mutations,
-      cuts,
-      fc.boolean(),
-      async (asked, order, changes, fractions, resets) => {
-        let bytes = mixed(asked, order);
-        for (const change of changes) bytes = changed(bytes, change);
-        const client = await FrameClient.open(balancer.port, SILENT);
-        await send(client, bytes, fractions);
-        await settled(() => client.isOver || asked.every((_, number) => client.isDone(1 + 2 * number)), 4);
-        if (resets) client.socket.resetAndDestroy();
-        client.leave();
-        await settled(() => balancer.inFlight() === 0 && balancer.openConnections() === 0, 1_000);
-        expect([balancer.inFlight(), balancer.openConnections()]).toEqual([0, 0]);
-      },
-    ),
-    runs(250),
-  );
-  const { status } = await fetch(`http://127.0.0.1:${balancer.port}/`, { headers: { Connection: "close" } });
-  expect(status).toBe(200);
-}, 120_000);
+test(
+  "frames with anything done to them crash nothing and leave nothing behind",
+  async () => {
+    const mutations = fc.array(mutation, { minLength: 1, maxLength: 4 });
+    await fc.assert(
+      fc.asyncProperty(
+        requests,
+        choices,
+        mutations,
+        cuts,
+        fc.boolean(),
+        async (asked, order, changes, fractions, resets) => {
+          let bytes = mixed(asked, order);
+          for (const change of changes) bytes = changed(bytes, change);
+          const client = await FrameClient.open(balancer.port, SILENT);
+          await send(client, bytes, fractions);
+          await settled(() => client.isOver || asked.every((_, number) => client.isDone(1 + 2 * number)), 4);
+          if (resets) client.socket.resetAndDestroy();
+          client.leave();
+          await settled(() => balancer.inFlight() === 0 && balancer.openConnections() === 0, 1_000);
+          expect([balancer.inFlight(), balancer.openConnections()]).toEqual([0, 0]);
+        },
+      ),
+      runs(250),
+    );
+    const { status } = await fetch(`http://127.0.0.1:${balancer.port}/`, { headers: { Connection: "close" } });
+    expect(status).toBe(200);
+  },
+  within(120_000),
+);
 
 test("bytes that are no frames at all do not either", async () => {
   await fc.assert(

@@ -177,6 +177,8 @@ test(
       [["weight", "app", "127.0.0.1:1", "heavy", "--admin", nobody], 2, "expected a whole number"],
       [["weight", "app", "127.0.0.1:1", "1001", "--admin", nobody], 2, "from 0 to 1000"],
       [["drain", "app"], 2, "missing required argument"],
+      [["add", "app", "127.0.0.1:1", "--tier", "10"], 2, "from 0 to 9"],
+      [["add", "app", "127.0.0.1:1", "--state", "off"], 2, "ready, drain, maintenance"],
       [["roll", "app"], 2, "--command"],
       [["events", "--since", "now"], 2, "number of an event"],
       [["status", "--admin", nobody], 1, `cannot reach evenkeel at ${nobody}`],

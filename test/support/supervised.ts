@@ -39,7 +39,7 @@ export async function startSupervised(input: ConfigInput): Promise<Supervised> {
     metrics: () => "",
     notReady: () => "",
     poolsWithoutEndpoint: () => [],
-    api: new AdminBackend(supervisor, systemClock, systemTimers, () => new Map()),
+    api: new AdminBackend(supervisor, systemClock, systemTimers, { outside: () => new Map(), whyNoChanges: () => "" }),
   });
   const apply = async (config: Config): Promise<void> => {
     await supervisor.apply(config);
