@@ -9,10 +9,12 @@ import type { Environment, LoadResult } from "../config/load.ts";
 import { formatProblems } from "../config/problems.ts";
 import type { Config } from "../config/schema.ts";
 import { type ConfigurableLog, createLog } from "../observability/log.ts";
+import { reportFaults } from "../transport/faults.ts";
 import { AdminBackend } from "./admin-backend.ts";
 import { AdminControl } from "./admin-control.ts";
 import { ConfigWatch } from "./config-watch.ts";
 import { metricsText, poolsWithoutEndpoint } from "./exposition.ts";
+import { FaultGuard } from "./fault-guard.ts";
 import { PidFile } from "./pid-file.ts";
 import { ServiceManager } from "./service-manager.ts";
 import { Supervisor, workerCount } from "./supervisor.ts";
@@ -64,6 +66,9 @@ export async function run(options: RunOptions): Promise<number> {
     log.error("cannot start", { reason: error.message });
     return 1;
   }
+  const guard = new FaultGuard({ clock: systemClock, log, exit: (code) => process.exit(code) });
+  reportFaults((error) => guard.ofConnection(error));
+  guard.install();
   return evenkeel.finished;
 }
 

@@ -9,6 +9,7 @@ import { reportFaults } from "../transport/faults.ts";
 import { receiveNamed } from "../transport/named-descriptors.ts";
 import { createDataPath } from "./create-data-path.ts";
 import type { DataPath } from "./data-path.ts";
+import { FaultGuard } from "./fault-guard.ts";
 import { mapSharedMemory } from "./memory.ts";
 import type { FromWorker, ToWorker } from "./messages.ts";
 import { CHANNEL_DESCRIPTOR, INHERITED_FILES } from "./worker-link.ts";
@@ -20,7 +21,8 @@ const ORPHAN_LOOK_MS = 200;
 export function runWorker(worker: number, workers: number): void {
   const tables = mapSharedMemory(INHERITED_FILES, workers);
   const log = createLog({ level: "info", format: "text" }, systemClock, (line) => void writeSync(2, line));
-  reportFaults((error) => log.error("a fault of evenkeel ended a connection", { stack: error.stack }));
+  const guard = new FaultGuard({ clock: systemClock, log, exit: (code) => process.exit(code) });
+  reportFaults((error) => guard.ofConnection(error));
   const dataPath = createDataPath({
     worker,
     endpointTable: tables.endpoints,
@@ -47,6 +49,8 @@ export function runWorker(worker: number, workers: number): void {
   });
   process.on("disconnect", () => endOrphan(dataPath));
   tell({ type: "ready" });
+  // Not before: a worker that cannot even start is to end.
+  guard.install();
 }
 
 function handle(dataPath: DataPath, message: ToWorker): void {
