@@ -8,18 +8,29 @@ import { join } from "node:path";
 export type Ending = number | NodeJS.Signals;
 
 const groups = new Set<RunningProgram>();
+/** Since the last `endAll`, ended ones included. */
+const started: RunningProgram[] = [];
 const folders = new Set<string>();
 process.on("exit", () => {
   for (const program of groups) program.kill();
 });
 
-/** Ends every process that was started here and what those have started, and removes their folders. For `afterEach`. */
+/** What evenkeel says of its own bugs, wherever they come up. */
+const FAULT = "a fault of evenkeel";
+
+/**
+ * Ends every process that was started here and what those have started, and removes their folders. For `afterEach`. Throws
+ * when evenkeel has had a bug.
+ */
 export async function endAll(): Promise<void> {
   const programs = [...groups];
   for (const program of programs) program.kill();
   await Promise.all(programs.map(({ ended }) => ended));
   for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   folders.clear();
+  const faulty = started.splice(0).filter(({ stderr }) => stderr.includes(FAULT));
+  if (faulty.length > 0)
+    throw new Error(`faults of its own: ${faulty.map((program) => program.describe()).join("\n")}`);
 }
 
 /** A folder that lasts until `endAll`. */
@@ -70,6 +81,7 @@ export class RunningProgram {
       });
     });
     groups.add(this);
+    started.push(this);
   }
 
   signal(name: NodeJS.Signals): void {
