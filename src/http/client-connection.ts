@@ -5,7 +5,6 @@
 import type { ErrorCode } from "../base/errors.ts";
 import { BAD, type Head, MORE } from "../protocols/http1/head.ts";
 import { inspectRequest } from "../protocols/http1/inspect-request.ts";
-import { parseRequestHead } from "../protocols/http1/parse-request.ts";
 import { beginsLikeHttp2 } from "../protocols/http2/frames.ts";
 import { NEVER } from "../transport/deadlines.ts";
 import type { Origin } from "../transport/origin.ts";
@@ -15,8 +14,7 @@ import type { ClientSide } from "./client-side.ts";
 import type { HttpContext } from "./context.ts";
 import { Exchange } from "./exchange.ts";
 import { abandon, breakOff, handleExchange, refuse } from "./handle-exchange.ts";
-import { releaseHead, takeHead } from "./heads.ts";
-import { ReceivedBytes } from "./received-bytes.ts";
+import { RequestReader } from "./request-reader.ts";
 import type { ListenerSnapshot } from "./snapshot.ts";
 
 /** After the last answer, what the client still sends is read and thrown away for this long, so that it gets the answer. */
@@ -46,10 +44,7 @@ export class ClientConnection extends AnsweringConnection implements ClientSide 
   readonly #listener: ListenerState;
   #state: State = "reading";
   #requests = 0;
-  /** Part of a head, or requests sent ahead. */
-  readonly #received = new ReceivedBytes();
-  #head: Head | undefined;
-  #headStartedMs = 0;
+  readonly #reader = new RequestReader();
   #exchange: Exchange | undefined;
   #draining = false;
   #peerEnded = false;
@@ -74,7 +69,7 @@ export class ClientConnection extends AnsweringConnection implements ClientSide 
   }
 
   get isIdle(): boolean {
-    return this.#state === "reading" && this.#head === undefined && !this.congested;
+    return this.#state === "reading" && !this.#reader.isReading && !this.congested;
   }
 
   // ---- What the socket tells
@@ -125,7 +120,7 @@ export class ClientConnection extends AnsweringConnection implements ClientSide 
 
   override onClose(): void {
     this.context.sweep.remove(this);
-    this.#dropHead();
+    this.#reader.drop();
     const exchange = this.#exchange;
     this.#exchange = undefined;
     if (exchange !== undefined) abandon(exchange, "E_CLIENT_CLOSED");
@@ -134,7 +129,8 @@ export class ClientConnection extends AnsweringConnection implements ClientSide 
 
   override onDeadline(): void {
     const exchange = this.#exchange;
-    if (this.#state === "reading" && this.#head !== undefined) this.#refuseHead("E_HEADER_TIMEOUT");
+    if (this.#state === "reading" && this.#reader.isReading)
+      this.#refuseHead(this.#reader.finish(), "E_HEADER_TIMEOUT");
     else if (exchange === undefined && this.congested) this.abort();
     else if (exchange === undefined) this.close();
     else if (this.congested) this.#breakConnection(exchange, "E_CLIENT_STALLED");
@@ -160,14 +156,12 @@ export class ClientConnection extends AnsweringConnection implements ClientSide 
   // ---- Reading requests
 
   #read(bytes: Buffer): void {
-    const received = this.#received;
-    if (received.bytes === undefined) {
+    const reader = this.#reader;
+    if (reader.bytes === undefined) {
       if (this.#requests === 0 && this.#isHttp2(bytes)) return this.#listener.switchToHttp2(this, bytes);
       return this.#readFrom(bytes, 0, bytes.length);
     }
-    const all = received.append(bytes, 0, bytes.length);
-    if (this.#head !== undefined) this.#head.bytes = all;
-    this.#readFrom(all, 0, received.length);
+    this.#readFrom(reader.join(bytes), 0, reader.length);
   }
 
   #isHttp2(bytes: Buffer): boolean {
@@ -181,36 +175,32 @@ export class ClientConnection extends AnsweringConnection implements ClientSide 
     while (cursor < end && this.#state === "reading" && !this.congested) cursor = this.#readRequest(bytes, cursor, end);
     this.#looping = false;
     if (cursor < end && this.#state === "reading") this.#wait(bytes, cursor, end);
-    else if (this.#state === "reading" && this.#head === undefined) this.#received.clear();
+    else if (this.#state === "reading" && !this.#reader.isReading) this.#reader.clear();
   }
 
   /** Reads one request, or as much of it as there is. Returns where it stopped. */
   #readRequest(bytes: Buffer, start: number, end: number): number {
-    const { settings } = this.#listener;
-    if (this.#head === undefined) {
-      this.#head = takeHead(bytes, start);
-      this.#headStartedMs = this.context.clock.now();
-      this.deadlineMs = this.#headStartedMs + settings.timeouts.header;
+    const { timeouts, limits } = this.#listener.settings;
+    const reader = this.#reader;
+    if (!reader.isReading) {
+      reader.begin(bytes, start, this.context.clock.now());
+      this.deadlineMs = reader.startedMs + timeouts.header;
     }
-    const head = this.#head;
-    const result = parseRequestHead(head, end, settings.limits);
-    if (result === MORE) {
-      this.#keepPartial(bytes, start, end);
-      return end;
-    }
+    const result = reader.read(bytes, start, end, limits);
+    if (result === MORE) return end;
+    const head = reader.finish();
     const problem = result === BAD ? head.error : inspectRequest(head);
     if (problem !== undefined) {
-      this.#refuseHead(problem);
+      this.#refuseHead(head, problem);
       return end;
     }
-    this.#head = undefined;
-    this.#received.clear();
+    reader.clear();
     return this.#beginExchange(head, bytes, end);
   }
 
   #beginExchange(head: Head, bytes: Buffer, end: number): number {
     const { settings } = this.#listener;
-    const exchange = this.#newExchange(head, this.#headStartedMs);
+    const exchange = this.#newExchange(head);
     this.#requests++;
     const persistent =
       head.minorVersion === 1 ? !head.connectionClose : head.connectionKeepAlive && !head.connectionClose;
@@ -234,8 +224,8 @@ export class ClientConnection extends AnsweringConnection implements ClientSide 
     return bodyEnd;
   }
 
-  #newExchange(head: Head, startedMs: number): Exchange {
-    const exchange = new Exchange(this.context, this.#listener.settings, this, head, startedMs);
+  #newExchange(head: Head): Exchange {
+    const exchange = new Exchange(this.context, this.#listener.settings, this, head, this.#reader.startedMs);
     this.#exchange = exchange;
     this.#state = "exchange";
     return exchange;
@@ -263,26 +253,15 @@ export class ClientConnection extends AnsweringConnection implements ClientSide 
 
   /** Keeps what was sent ahead and reads no more of it: its turn comes after the answer. */
   #wait(bytes: Buffer, start: number, end: number): void {
-    if (bytes !== this.#received.bytes || start > 0) this.#received.keep(bytes, start, end);
+    if (bytes !== this.#reader.bytes || start > 0) this.#reader.keep(bytes, start, end);
     this.#pauseReading();
-  }
-
-  #keepPartial(bytes: Buffer, start: number, end: number): void {
-    const head = this.#head as Head;
-    if (bytes === this.#received.bytes && start === 0) return;
-    // A new buffer with the head at its beginning: parse from there, from the start.
-    this.#received.clear();
-    head.reset(this.#received.append(bytes, start, end), 0);
-    parseRequestHead(head, this.#received.length, this.#listener.settings.limits);
   }
 
   // ---- Refusing
 
   /** The head is wrong or did not come: there is no route yet, only an answer and the end. */
-  #refuseHead(code: ErrorCode): void {
-    const head = this.#head as Head;
-    this.#head = undefined;
-    const exchange = this.#newExchange(head, this.#headStartedMs);
+  #refuseHead(head: Head, code: ErrorCode): void {
+    const exchange = this.#newExchange(head);
     exchange.body.complete = false;
     exchange.nowMs = this.context.clock.now();
     this.keepAlive = false;
@@ -300,12 +279,6 @@ export class ClientConnection extends AnsweringConnection implements ClientSide 
     this.#exchange = undefined;
     abandon(exchange, code);
     this.abort();
-  }
-
-  #dropHead(): void {
-    if (this.#head !== undefined) releaseHead(this.#head);
-    this.#head = undefined;
-    this.#received.clear();
   }
 
   // ---- Writing answers (ClientSide)
@@ -349,7 +322,8 @@ export class ClientConnection extends AnsweringConnection implements ClientSide 
     const { idle } = this.#listener.settings.timeouts;
     this.deadlineMs = nowMs + (this.#draining ? Math.min(idle, DRAIN_IDLE_MS) : idle);
     this.#resumeReading();
-    if (!this.#looping) this.#readWaiting();
+    const kept = this.#looping ? undefined : this.#reader.take();
+    if (kept !== undefined) this.#readFrom(kept, 0, kept.length);
   }
 
   override abort(): void {
@@ -364,19 +338,14 @@ export class ClientConnection extends AnsweringConnection implements ClientSide 
 
   resumeBody(): void {
     // What the client sent behind its upgrade request belongs to the new protocol.
-    const behind = this.#state === "tunnel" ? this.#received.take() : undefined;
+    const behind = this.#state === "tunnel" ? this.#reader.take() : undefined;
     if (behind !== undefined) this.#passOn(behind);
-    if (this.#received.bytes === undefined) this.#resumeReading();
+    if (this.#reader.bytes === undefined) this.#resumeReading();
   }
 
   #passOn(bytes: Buffer): void {
     this.webSocket?.fromClient(bytes, 0, bytes.length);
     this.#exchange?.attempt?.onRequestBody(bytes, 0, bytes.length);
-  }
-
-  #readWaiting(): void {
-    const received = this.#received.take();
-    if (received !== undefined) this.#readFrom(received, 0, received.length);
   }
 
   /** Ends the connection so that the client gets the whole answer, even while it is still sending. */
@@ -389,7 +358,7 @@ export class ClientConnection extends AnsweringConnection implements ClientSide 
 
   #closeAfterSending(): void {
     this.#state = "lingering";
-    this.#received.clear();
+    this.#reader.clear();
     this.deadlineMs = this.congested ? this.#writeDeadline() : this.context.clock.now() + LINGER_MS;
     this.finishSending();
     this.#resumeReading();
