@@ -9,7 +9,6 @@ const REDIS_START_ATTEMPTS = 3;
 const LOOK_MS = 10;
 const OK = 200;
 const CREATED = 201;
-const CONFLICT = 409;
 
 export class Inflictor {
   /** When workers were killed, on the clients' clock, whatever process they were of. */
@@ -21,8 +20,6 @@ export class Inflictor {
   readonly #nowMs: () => number;
   /** What operators are telling evenkeel right now. */
   readonly #telling = new Set<Promise<void>>();
-  /** From which generation endpoints were removed. */
-  readonly #removedFrom = new Map<ControlledEndpoint, number>();
 
   constructor(scene: Scene, nowMs: () => number) {
     this.#scene = scene;
@@ -51,10 +48,10 @@ export class Inflictor {
     await this.#certificates.settle();
   }
 
-  /** A process that is about to leave would take with it what it is told: operators wait for the one that takes over. */
-  async #admin(method: string, path: string, body: object | undefined, status: () => number): Promise<void> {
+  /** A process that is about to leave lets itself be told nothing: operators wait for the one that takes over. */
+  async #admin(method: string, path: string, body: object | undefined, status: number): Promise<void> {
     while (this.changes.generations.isChanging) await Bun.sleep(LOOK_MS);
-    const telling = this.#tell(method, path, body, status());
+    const telling = this.#tell(method, path, body, status);
     this.#telling.add(telling);
     await telling.finally(() => this.#telling.delete(telling));
   }
@@ -74,20 +71,16 @@ export class Inflictor {
   }
 
   #change({ address }: ControlledEndpoint, change: object): Promise<void> {
-    return this.#admin("PATCH", `pools/app/endpoints/${address}`, change, () => OK);
+    return this.#admin("PATCH", `pools/app/endpoints/${address}`, change, OK);
   }
 
-  async #remove(endpoint: ControlledEndpoint): Promise<void> {
-    await this.#admin("DELETE", `pools/moving/endpoints/${endpoint.address}`, undefined, () => OK);
-    this.#removedFrom.set(endpoint, this.changes.generations.current);
+  #remove({ address }: ControlledEndpoint): Promise<void> {
+    return this.#admin("DELETE", `pools/moving/endpoints/${address}`, undefined, OK);
   }
 
-  /** A process that has taken over meanwhile has it from the file. */
-  async #addAgain(endpoint: ControlledEndpoint): Promise<void> {
-    const { generations } = this.changes;
-    const isThere = (): boolean => this.#removedFrom.get(endpoint) !== generations.current;
-    const body = { address: endpoint.address };
-    await this.#admin("POST", "pools/moving/endpoints", body, () => (isThere() ? CONFLICT : CREATED));
+  /** It is still removed, whoever has taken over meanwhile. */
+  #addAgain({ address }: ControlledEndpoint): Promise<void> {
+    return this.#admin("POST", "pools/moving/endpoints", { address }, CREATED);
   }
 
   async #begin({ fault, which }: Step): Promise<void> {
