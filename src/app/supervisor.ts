@@ -146,6 +146,15 @@ export class Supervisor {
     return open;
   }
 
+  /** `web=3 db=1`, without those that a reload has taken away. */
+  #openByListener(): string {
+    const counts = Object.keys(this.config?.listeners ?? {}).map((name) => {
+      const row = this.rows.listener.get(name);
+      return { name, open: row === undefined ? 0 : this.tables.metrics.read("listener", row, LISTENER.open) };
+    });
+    return counts.flatMap(({ name, open }) => (open > 0 ? [`${name}=${open}`] : [])).join(" ");
+  }
+
   /** For the process that takes this one's place. */
   get inheritance(): Inheritance {
     return { sockets: this.#sockets.all(), changes: this.endpoints.changes(), sessions: this.#files?.sessions };
@@ -166,7 +175,8 @@ export class Supervisor {
     if (handedOver) this.#sockets.close();
     while (this.openConnections > 0 && this.#options.clock.now() < until) await this.#pause(DRAIN_LOOK_MS);
     const left = this.openConnections;
-    if (left > 0) this.#options.log.warn("drain timeout: closing what is still open", { connections: left });
+    const listeners = this.#openByListener();
+    if (left > 0) this.#options.log.warn("drain timeout: closing what is still open", { connections: left, listeners });
     await this.close();
   }
 

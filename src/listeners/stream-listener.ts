@@ -37,6 +37,7 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
   /** Undefined until it serves. */
   #server: TCPSocketListener<Connection> | undefined;
   #acceptsTls = false;
+  #draining = false;
   #stopped = false;
   #limits: ConnectionLimits;
 
@@ -109,6 +110,7 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
 
   /** Asks all connections to come to an end; goes on accepting. */
   drain(): void {
+    this.#draining = true;
     this.#arrivals.drain();
     for (const connection of [...this.#open.keys()]) this.drainConnection(connection);
   }
@@ -136,7 +138,7 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
     this.#context.sweep.add(successor);
     socket.data = successor;
     successor.attach(socket);
-    this.begin(successor);
+    this.#begin(successor);
   }
 
   connectionClosed(connection: Accepted): void {
@@ -169,8 +171,14 @@ export abstract class StreamListener<Accepted extends Connection, Snapshot exten
     this.#context.sweep.add(connection);
     this.#context.metrics.add(this.settings.cells + LISTENER.connections, 1);
     this.#context.metrics.add(this.settings.cells + LISTENER.open, 1);
-    this.begin(connection);
+    this.#begin(connection);
     return connection;
+  }
+
+  /** Who comes while others are asked to come to an end is asked as well: otherwise nobody would wait for it to be idle. */
+  #begin(connection: Accepted): void {
+    this.begin(connection);
+    if (this.#draining) this.drainConnection(connection);
   }
 
   /** Clients come back: their keys are kept, in bounded number. */

@@ -162,7 +162,8 @@ class ChaosRun {
     const stopped = evenkeel.count("INFO  stopped");
     if (stopped !== generations.length)
       this.#problems.push(`${stopped} of ${generations.length} processes stopped in good order`);
-    if (evenkeel.count("drain timeout") > 0) this.#problems.push("something was cut off by the drain timeout");
+    for (const [line] of evenkeel.stderr.matchAll(/^.*drain timeout.*$/gm))
+      this.#problems.push(`something was cut off: ${line}`);
     const left = groupOf(evenkeel.pid);
     if (left.length > 0) this.#problems.push(`processes left over: ${left.join(", ")}`);
     const { asked, notConnected } = this.#clients;

@@ -1,9 +1,9 @@
 /** What clients of HTTP/1.1 see when the process is about to leave: nothing that they were promised is taken back. */
 import { afterEach, expect, test } from "bun:test";
 import { FakeClock } from "../../src/base/fake-clock.ts";
-import { GET, serve, settle, stopAll, use } from "../support/exchange-fixture.ts";
+import { GET, ok, serve, settle, stopAll, use } from "../support/exchange-fixture.ts";
 import { type EndpointSocket, response, startRawEndpoint } from "../support/raw-endpoint.ts";
-import { tcpClient } from "../support/tcp.ts";
+import { eventually, tcpClient } from "../support/tcp.ts";
 
 afterEach(stopAll);
 
@@ -54,6 +54,24 @@ test("nor does such a connection stay when nothing more comes", async () => {
   await client.until(() => client.text().endsWith("half"));
   clock.advance(1_500);
   await client.until(() => client.ended() === "end");
+});
+
+test.each([
+  ["HTTP/1.1", ""],
+  ["HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"],
+])("who comes meanwhile and asks for nothing does not stay (%s)", async (_protocol, greeting) => {
+  const clock = new FakeClock();
+  const balancer = serve([ok().address], {}, {}, clock);
+  balancer.dataPath.drain(false);
+  const client = await tcpClient(balancer.port);
+  use({ stop: () => client.socket.destroy() });
+  client.socket.write(greeting, "latin1");
+  await settle();
+  expect(client.ended()).toBe("");
+  clock.advance(1_500);
+  await client.until(() => client.ended() === "end");
+  client.socket.end();
+  await eventually(() => balancer.openConnections() === 0, "the end of all");
 });
 
 test("an answer that has not begun says that it is the last", async () => {
