@@ -162,7 +162,7 @@ class ChaosRun {
     const stopped = evenkeel.count("INFO  stopped");
     if (stopped !== generations.length)
       this.#problems.push(`${stopped} of ${generations.length} processes stopped in good order`);
-    for (const [line] of evenkeel.stderr.matchAll(/^.*drain timeout.*$/gm))
+    for (const [line] of evenkeel.stderr.matchAll(/^.*drain timeout: closing.*$/gm))
       this.#problems.push(`something was cut off: ${line}`);
     const left = groupOf(evenkeel.pid);
     if (left.length > 0) this.#problems.push(`processes left over: ${left.join(", ")}`);
