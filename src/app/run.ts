@@ -1,5 +1,4 @@
 /** The life of an evenkeel process: start, reload, hand over, stop. Signals are listened to here and nowhere else. */
-import { writeSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { systemClock, systemTimers } from "../base/clock.ts";
 import { EvenkeelError } from "../base/errors.ts";
@@ -9,6 +8,7 @@ import type { Environment, LoadResult } from "../config/load.ts";
 import { formatProblems } from "../config/problems.ts";
 import type { Config } from "../config/schema.ts";
 import { type ConfigurableLog, createLog } from "../observability/log.ts";
+import { writeToStandardError } from "../observability/standard-error.ts";
 import { reportFaults } from "../transport/faults.ts";
 import { AdminBackend } from "./admin-backend.ts";
 import { AdminControl } from "./admin-control.ts";
@@ -51,12 +51,12 @@ export const EXIT_BAD_CONFIG = 78;
 export async function run(options: RunOptions): Promise<number> {
   const loaded = await options.load();
   if (!loaded.ok) {
-    writeSync(2, `${formatProblems(loaded.problems, loaded.texts)}\n`);
+    writeToStandardError(`${formatProblems(loaded.problems, loaded.texts)}\n`);
     return EXIT_BAD_CONFIG;
   }
   const { config } = loaded;
-  const log = createLog(config.log, systemClock, (line) => void writeSync(2, line));
-  if (loaded.warnings.length > 0) writeSync(2, `${formatProblems(loaded.warnings, loaded.texts)}\n`);
+  const log = createLog(config.log, systemClock, writeToStandardError);
+  if (loaded.warnings.length > 0) writeToStandardError(`${formatProblems(loaded.warnings, loaded.texts)}\n`);
   const evenkeel = new Evenkeel(options, loaded, log);
   try {
     await evenkeel.start(config);

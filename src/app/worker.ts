@@ -1,10 +1,10 @@
 /** A worker process: serves what the supervisor tells it to, and ends in good order when the supervisor is gone. */
-import { writeSync } from "node:fs";
 import { sharedClockOffsetMs, systemClock, systemTimers } from "../base/clock.ts";
 import { EvenkeelError } from "../base/errors.ts";
 import { systemRandom } from "../base/random.ts";
 import { createLog } from "../observability/log.ts";
 import type { LogConfig } from "../observability/schema.ts";
+import { writeToStandardError } from "../observability/standard-error.ts";
 import { reportFaults } from "../transport/faults.ts";
 import { receiveNamed } from "../transport/named-descriptors.ts";
 import { createDataPath } from "./create-data-path.ts";
@@ -20,7 +20,7 @@ const ORPHAN_LOOK_MS = 200;
 
 export function runWorker(worker: number, workers: number): void {
   const tables = mapSharedMemory(INHERITED_FILES, workers);
-  const log = createLog({ level: "info", format: "text" }, systemClock, (line) => void writeSync(2, line));
+  const log = createLog({ level: "info", format: "text" }, systemClock, writeToStandardError);
   const guard = new FaultGuard({ clock: systemClock, log, exit: (code) => process.exit(code) });
   reportFaults((error) => guard.ofConnection(error));
   const dataPath = createDataPath({
