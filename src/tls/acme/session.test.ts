@@ -118,7 +118,7 @@ describe("an ACME session", () => {
     const hopeless = start(Array.from({ length: 50 }, () => bad));
     hopeless.session.useAccount(`${BASE}/acct/1`);
     expect((await errorOf(hopeless.session.post("order", `${BASE}/order/1`))).kind).toBe("badNonce");
-    expect(hopeless.posted).toHaveLength(6);
+    expect(hopeless.posted).toHaveLength(11);
   });
 
   test("tells what the authority said, in one line, and when to come back", async () => {

@@ -7,7 +7,7 @@ import { pause } from "./pause.ts";
 import { AcmeError, parseProblem, refusal } from "./problem.ts";
 import type { AcmeResponse, AcmeTransport } from "./transport.ts";
 
-const MAX_NONCE_RETRIES = 5;
+const MAX_NONCE_RETRIES = 10;
 const MAX_NONCES = 16;
 const FIRST_POLL_MS = 500;
 const LONGEST_POLL_MS = 10_000;
